@@ -1,0 +1,262 @@
+"""The bundle: one directory that holds all that reranking needs, saved whole or not at all, verified when loaded.
+
+    <bundle>/
+      bundle.json    format number, creation time, and the SHA-256 of every file of both parts
+      model/         ranker, feature set, encoder, and the experiment that made them: may not change under its hash
+      state/         products, terms, statistics, vectors: replaced as one, with its own version and time
+      results/       what the run measured; not needed to serve
+
+A directory under construction has another name until it is whole, so a full disk or Ctrl-C leaves earlier bundles as they were.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from ltr import __version__
+from ltr.config import Experiment, parse
+from ltr.errors import BundleError, BundleMismatchError, LtrError
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from ltr.encoders import Encoder
+    from ltr.features.definition import FeatureSet
+    from ltr.features.state import State
+    from ltr.rankers import Ranker
+    from ltr.retrieval import Retriever
+
+__all__ = ["FORMAT", "Bundle", "CatalogueFacts", "load", "rerank", "save"]
+
+FORMAT: Final = 1
+
+
+@dataclass(frozen=True)
+class CatalogueFacts:
+    """What of the dataset a bundle needs when the dataset is gone."""
+
+    source: str
+    fields: dict[str, str]
+    title: str
+    retrieval_fields: dict[str, float]
+    scale: str
+    gains: list[float]
+    gains_name: str
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A loaded bundle."""
+
+    path: Path
+    experiment: Experiment
+    facts: CatalogueFacts
+    feature_set: FeatureSet
+    ranker: Ranker
+    state: State
+    encoder: Encoder | None
+
+    def retriever(self, *, state: State | None = None) -> Retriever:
+        """Build the embedded engine over this state, or over another state of the same feature set."""
+        from ltr.retrieval import embedded
+
+        state = state or self.state
+        vector = self.experiment.retrieval.vector
+        return embedded.build(
+            state.products,
+            fields=self.facts.retrieval_fields,
+            analyzer=self.feature_set.analyzer,
+            match=self.feature_set.match,
+            vectors=state.vectors[vector] if vector else None,
+            encoder=self.encoder if vector else None,
+        )
+
+
+def rerank(bundle: Bundle, candidates: pl.DataFrame, *, state: State | None = None) -> pl.DataFrame:
+    """Score every candidate and order each query's list best first; ties keep the order received.
+
+    Args:
+        bundle: the ranker and its features.
+        candidates: query_id, query, product_id and match columns, one list after another.
+        state: another state of the same feature set, such as that of a new catalogue.
+    """
+    import numpy as np
+    import polars as pl
+
+    from ltr.features import compute
+    from ltr.frames import ranked
+
+    pairs = compute.pairs(candidates, bundle.feature_set, state or bundle.state, encoder=bundle.encoder)
+    matrix = pairs.select(bundle.ranker.features).to_numpy().astype(np.float32, copy=False)
+    return ranked(pairs.select("query_id", "product_id", score=pl.Series(bundle.ranker.predict(matrix))))
+
+
+def save(
+    parent: Path,
+    name: str,
+    *,
+    experiment: Experiment,
+    facts: CatalogueFacts,
+    feature_set: FeatureSet,
+    ranker: Ranker,
+    state: State,
+    encoder: Encoder | None,
+    created: str,
+    results: Callable[[Path], None],
+) -> Path:
+    """Write a bundle under ``parent``/``name`` (a number is appended where that exists) and return its path.
+
+    Args:
+        created: the time as ISO 8601, for people; nothing depends on it.
+        results: writes the results into the directory that it is given.
+
+    Raises:
+        BundleError: it could not be written; nothing of it is left.
+    """
+
+    def write(directory: Path) -> None:
+        model = directory / "model"
+        model.mkdir()
+        _write_json(model / "experiment.json", experiment.model_dump(by_alias=True, mode="json"))
+        _write_json(model / "catalogue.json", facts.__dict__)
+        feature_set.save(model / "feature_set.json")
+        ranker.save(_made(model / "ranker"))
+        if encoder is not None:
+            encoder.save(_made(model / "encoder"))
+        state.save(_made(directory / "state"))
+        results(_made(directory / "results"))
+        manifest = {
+            "format": FORMAT,
+            "created": created,
+            "ltr": __version__,
+            "feature_set": feature_set.digest,
+            "state": {"version": state.version, "as_of": state.as_of},
+            "files": {part: _digests(directory / part) for part in ("model", "state")},
+        }
+        _write_json(directory / "bundle.json", manifest)
+
+    return _atomically(parent, name, write)
+
+
+def load(path: Path) -> Bundle:
+    """Load a bundle after checking every file against its hash.
+
+    Raises:
+        BundleError: not a bundle, truncated, changed, or of a newer format.
+        BundleMismatchError: model and state do not belong together.
+    """
+    from ltr import encoders, rankers
+    from ltr.features import definition
+    from ltr.features import state as states
+
+    manifest = _manifest(path)
+    _verify(path, manifest)
+    model = path / "model"
+    try:
+        experiment = parse(_read_json(model / "experiment.json"), where=str(model / "experiment.json"))
+        facts = CatalogueFacts(**_read_json(model / "catalogue.json"))
+        feature_set = definition.load(model / "feature_set.json")
+        ranker = rankers.restore(model / "ranker")
+        encoder = encoders.restore(model / "encoder") if (model / "encoder").is_dir() else None
+        state = states.load(path / "state")
+    except LtrError:
+        raise
+    except (OSError, TypeError, KeyError, ValueError) as error:
+        raise BundleError(f"{path} cannot be loaded: {error}", hint="train again, or take an earlier bundle") from error
+    if tuple(ranker.features) != tuple(feature_set.names):
+        raise BundleMismatchError(f"{path}: the ranker has {ranker.features}, the feature set {feature_set.names}")
+    return Bundle(path, experiment, facts, feature_set, ranker, state, encoder)
+
+
+def _manifest(path: Path) -> dict[str, Any]:
+    if not path.is_dir():
+        raise BundleError(f"{str(path)!r} is not a directory", hint="give a bundle, such as one under bundles/")
+    if not (path / "bundle.json").is_file():
+        raise BundleError(f"{str(path)!r} holds no bundle.json", hint="give a bundle that `ltr train` has saved")
+    manifest = _read_json(path / "bundle.json")
+    number = manifest.get("format")
+    if not isinstance(number, int) or number < 1 or number > FORMAT:
+        raise BundleError(f"{path} has format {number!r}; this ltr reads 1 to {FORMAT}", hint="upgrade ltr, or train again")
+    return manifest
+
+
+def _verify(path: Path, manifest: Mapping[str, Any]) -> None:
+    if not manifest.get("files"):
+        raise BundleError(f"{path}: bundle.json names no files", hint="copy the bundle again, or train again")
+    for part, files in manifest["files"].items():
+        if part not in ("model", "state"):
+            raise BundleError(f"{path}: bundle.json names an unknown part {part!r}")
+        found = _digests(path / part)
+        for name in sorted(set(files) | set(found)):
+            if name not in found:
+                raise BundleError(f"{path}: {part}/{name} is missing", hint="copy the bundle again, or train again")
+            if files.get(name) != found[name]:
+                raise BundleError(f"{path}: {part}/{name} is not what was saved", hint="copy the bundle again, or train again")
+
+
+def _digests(directory: Path) -> dict[str, str]:
+    return {
+        file.relative_to(directory).as_posix(): _sha256(file) for file in sorted(directory.rglob("*")) if file.is_file()
+    }
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _atomically(parent: Path, name: str, write: Callable[[Path], None]) -> Path:
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        draft = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=parent))
+    except OSError as error:
+        raise BundleError(f"cannot write under {str(parent)!r}: {error.strerror}", hint="choose a writable directory") from error
+    try:
+        write(draft)
+        draft.chmod(0o755)
+        return _rename(draft, parent, name)
+    except OSError as error:
+        raise BundleError(f"the bundle could not be saved under {str(parent)!r}: {error.strerror or error}", hint="free some space, then train again") from error
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def _rename(draft: Path, parent: Path, name: str) -> Path:
+    for number in range(1, 1_000):
+        target = parent / (name if number == 1 else f"{name}-{number}")
+        try:
+            os.rename(draft, target)
+        except OSError:
+            # Two runs in one second want one name; rename refuses a directory that is not empty.
+            if target.exists():
+                continue
+            raise
+        return target
+    raise BundleError(f"{parent / name} and 999 more exist", hint="remove old bundles")
+
+
+def _made(directory: Path) -> Path:
+    directory.mkdir()
+    return directory
+
+
+def _write_json(path: Path, value: Any) -> None:
+    path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise BundleError(f"{path} cannot be read: {error}", hint="copy the bundle again, or train again") from error
+    if not isinstance(value, dict):
+        raise BundleError(f"{path} is not a JSON object")
+    return value

@@ -1,0 +1,59 @@
+"""The verbs, put together."""
+
+from __future__ import annotations
+
+import typer
+from typer.main import get_command
+
+from ltr import __version__
+from ltr.cli import evaluate, experiments, search, train
+from ltr.errors import LtrError
+
+__all__ = ["app", "invoke"]
+
+app = typer.Typer(
+    help="Learning to rank for shop search.",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+app.command("train")(train.train)
+app.command("evaluate")(evaluate.evaluate)
+app.command("search")(search.search)
+app.command("experiments")(experiments.experiments)
+app.command("reproduce")(experiments.reproduce)
+app.command("track")(train.track)
+
+
+def _version(shown: bool) -> None:
+    if shown:
+        typer.echo(f"ltr {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version and exit."),
+) -> None:
+    """Learning to rank for shop search."""
+
+
+def invoke(arguments: list[str]) -> int:
+    """Run one command; returns its exit code, raises LtrError and KeyboardInterrupt."""
+    command = get_command(app)
+    try:
+        outcome = command.main(arguments, prog_name="ltr", standalone_mode=False)
+    except typer.Abort as error:
+        raise KeyboardInterrupt from error
+    except typer.Exit as done:
+        return int(done.exit_code)
+    except LtrError:
+        raise
+    except Exception as error:
+        # What typer says of a wrong option or a missing argument; its class has moved between releases.
+        if hasattr(error, "format_message") and hasattr(error, "show"):
+            error.show()
+            return int(getattr(error, "exit_code", 2))
+        raise
+    return outcome if isinstance(outcome, int) else 0

@@ -1,0 +1,60 @@
+"""``ltr evaluate BUNDLE --judgments FILE``: rerank judged lists that training never saw, and score them."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from ltr.cli.output import console, measures_table, print_json, warn
+
+__all__ = ["evaluate"]
+
+
+def evaluate(
+    bundle: Annotated[str, typer.Argument(help="A bundle directory.")],
+    judgments: Annotated[Path, typer.Option(help="CSV, TSV, Parquet or JSON Lines: query, product_id, grade.")],
+    products: Annotated[Path | None, typer.Option(help="Another catalogue than the bundle's own.")] = None,
+    measures: Annotated[list[str] | None, typer.Option(help="Measures, such as nDCG@10; default: the experiment's.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Rerank judged lists with a saved bundle and print the measures beside those of the retrieval order."""
+    from ltr.experiment.judged import evaluate_bundle
+
+    evaluated = evaluate_bundle(Path(bundle), judgments, products=products, measures=_split(measures))
+    for warning in evaluated.warnings:
+        warn(warning)
+    rows = evaluated.table
+    if as_json:
+        ranker = list(rows.measures)[-1]
+        print_json(
+            {
+                "measures": {name: asdict(value) for name, value in rows.measures[ranker].items()},
+                "queries": rows.queries["test"],
+                "retrieval": {name: asdict(value) for name, value in rows.measures["retrieval"].items()},
+                "comparisons": [asdict(comparison) for comparison in rows.comparisons],
+                "gains": evaluated.gains,
+                "scale": evaluated.scale,
+                "empty": evaluated.empty,
+                "bundle": bundle,
+                "warnings": list(evaluated.warnings),
+            }
+        )
+        return
+    out = console()
+    out.print(measures_table(rows, title=f"{bundle} on {judgments}"))
+    out.print(
+        Text(
+            f"{rows.queries['test']:,} queries; gains {evaluated.gains} on scale {evaluated.scale}; "
+            f"queries without a relevant product: {evaluated.empty}"
+        ),
+        soft_wrap=True,
+    )
+
+
+def _split(measures: list[str] | None) -> list[str] | None:
+    """--measures may be repeated, or hold several names with blanks between."""
+    return [name for text in measures for name in text.split()] if measures else None

@@ -1,0 +1,71 @@
+"""``ltr train EXPERIMENT`` and ``ltr track BUNDLE``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from ltr.cli.output import cache_home, console, measures_table, print_json, warn
+from ltr.experiment.result import Result
+
+__all__ = ["track", "train"]
+
+
+def train(
+    experiment: Annotated[str, typer.Argument(help="A name under experiments/, or a path.")],
+    override: Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE, such as ranker.num_leaves=31.")] = None,
+    bundles: Annotated[Path, typer.Option(help="Where the bundle goes.")] = Path("bundles"),
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Fit, evaluate, compare, save and track one experiment."""
+    from ltr import experiment as experiments
+    from ltr.config import read_experiment
+
+    path = experiments.find(experiment, root=Path())
+    config = read_experiment(path, overrides=override)
+    result = experiments.train(config, base=path.parent, cache=cache_home(), bundles=bundles, quiet=as_json, say=warn)
+    if as_json:
+        print_json(result.to_json())
+    else:
+        show(result)
+
+
+def track(
+    bundle: Annotated[Path, typer.Argument(help="A bundle whose run was not tracked.")],
+    uri: Annotated[str, typer.Option(help="The MLflow server.")] = "sqlite:///mlflow.db",
+) -> None:
+    """Log a saved bundle's run to MLflow, when the server is back."""
+    from ltr import tracking
+
+    run_id = tracking.log_bundle(bundle, uri=uri)
+    console().print(Text(f"MLflow run {run_id} at {tracking.masked(uri)}"))
+
+
+def show(result: Result) -> None:
+    """The tables, and what a person needs to act on them."""
+    out = console()
+    out.print(measures_table(result.table, title=result.experiment))
+    for column, rows in result.also.items():
+        out.print(measures_table(rows, title=f"{result.experiment}, split with {column} kept together"))
+    sides = result.table.queries
+    facts = {
+        "queries": f"{sides['fit']:,} to fit, {sides['dev']:,} for dev, {sides['test']:,} for test",
+        "gains": f"{result.gains}, on scale {result.scale}; relevant for RR and AP: grade ≥ {result.rel:g}",
+        "empty": {"skip": "queries without a relevant product are skipped"}.get(
+            result.empty, f"queries without a relevant product count as {result.empty}"
+        ),
+        "dropped": ", ".join(f"{count:,} {reason}" for reason, count in result.dropped.items() if count)
+        and "fitting left out " + ", ".join(f"{count:,} {reason}" for reason, count in result.dropped.items() if count),
+        "rounds": f"{result.rounds} trees; the test side was read {result.test_reads} times so far",
+        "notes": " ".join(result.notes),
+        "seconds": ", ".join(f"{stage} {value:.1f}" for stage, value in result.seconds.items()),
+        "bundle": result.bundle,
+        "MLflow": f"run {result.run_id} in {result.tracking_uri}" if result.run_id else "not tracked",
+        "open": "make mlflow" if result.run_id else "",
+    }
+    for name, text in facts.items():
+        if text:
+            out.print(Text(f"{name:>8}  ", style="bold").append(Text(text, style="not bold")), soft_wrap=True)

@@ -1,0 +1,195 @@
+"""From a dataset to labelled pairs: what is wrong with the judgments, which candidates, which features, which grades."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from ltr import datasets, features, measures
+from ltr.config import Experiment
+from ltr.datasets import Dataset
+from ltr.errors import ConfigError, JudgmentError, suggestion
+from ltr.features import compute, state
+from ltr.features.definition import FeatureSet
+from ltr.features.state import State
+from ltr.frames import groups
+from ltr.measures import Scale
+
+if TYPE_CHECKING:
+    from numpy import float64
+    from numpy.typing import NDArray
+
+    from ltr.encoders import Encoder
+    from ltr.retrieval import Retriever
+
+__all__ = ["Assembled", "Audit", "assemble", "audit", "candidates", "check_grades", "labelled"]
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What a person should know of the judgments before trusting a figure; each kind is kept out of fitting."""
+
+    queries: int
+    judgments: int
+    unknown_products: int
+    one_document: int
+    all_equal: int
+    empty_query: int
+
+    @property
+    def warnings(self) -> list[str]:
+        """One sentence for each count that is not zero."""
+        sentences = {
+            "{} judgments name products that the catalogue lacks": self.unknown_products,
+            "{} queries have one judged product only": self.one_document,
+            "{} queries have the same grade throughout": self.all_equal,
+            "{} queries are empty": self.empty_query,
+        }
+        return [sentence.format(f"{count:,}") + " (kept out of fitting)" for sentence, count in sentences.items() if count]
+
+
+@dataclass(frozen=True)
+class Assembled:
+    """All that fitting and evaluating need; ``pairs`` is in retrieval order within each query."""
+
+    experiment: Experiment
+    dataset: Dataset
+    scale: Scale
+    gains_name: str
+    gains: NDArray[float64]
+    feature_set: FeatureSet
+    state: State
+    encoder: Encoder | None
+    retrieval_fields: dict[str, float]
+    run: pl.DataFrame
+    pairs: pl.DataFrame
+    audit: Audit
+
+
+def assemble(experiment: Experiment, *, base: Path, cache: Path, quiet: bool) -> Assembled:
+    """Load, check, retrieve, featurize and grade; ``base`` is the directory of experiment.toml."""
+    dataset = datasets.load(experiment.data, base=base, quiet=quiet, scale=experiment.judgments.scale)
+    scale = measures.scale(experiment.judgments.scale or dataset.scale)
+    gains_name, gains = _gains(experiment, dataset, scale)
+    check_grades(dataset.judgments, scale)
+    feature_set = features.read_feature_set(features.find(experiment.features.path, base=base))
+    vector = _vector_field(experiment, dataset, feature_set)
+    encoder = _encoder(experiment, cache=cache) if feature_set.vector_fields or vector else None
+    stated = state.build(
+        dataset.products, feature_set, fields=dataset.fields, encoder=encoder, vector_fields=[vector] if vector else []
+    )
+    fields = dict(experiment.retrieval.fields) or dataset.text_fields
+    retriever = _retriever(dataset, stated, feature_set, encoder, fields=fields, vector=vector)
+    run = candidates(retriever, dataset.queries, dataset.judgments, experiment)
+    pairs = compute.pairs(run.join(dataset.queries.select("query_id", "query"), on="query_id", how="left", maintain_order="left"), feature_set, stated, encoder=encoder)
+    pairs = labelled(pairs, dataset.judgments, complete=dataset.complete)
+    return Assembled(
+        experiment, dataset, scale, gains_name, gains, feature_set, stated, encoder, fields, run, pairs, audit(dataset)
+    )
+
+
+def audit(dataset: Dataset) -> Audit:
+    """Count what is wrong with the judgments."""
+    judgments = dataset.judgments
+    lists = judgments.group_by("query_id").agg(pl.len().alias("n"), pl.col("grade").n_unique().alias("grades"))
+    blank = dataset.queries.filter(pl.col("query").str.strip_chars() == "")
+    # Where the judgments are complete, the products that are not listed have grade 0: no list is all of one grade.
+    single = 0 if dataset.complete else lists.filter(pl.col("n") == 1).height
+    equal = 0 if dataset.complete else lists.filter((pl.col("n") > 1) & (pl.col("grades") == 1)).height
+    return Audit(
+        queries=lists.height,
+        judgments=judgments.height,
+        unknown_products=judgments.join(dataset.products, on="product_id", how="anti").height,
+        one_document=single,
+        all_equal=equal,
+        empty_query=blank.join(judgments, on="query_id", how="semi").height,
+    )
+
+
+def check_grades(judgments: pl.DataFrame, scale: Scale) -> None:
+    """JudgmentError for a grade that is not one of the scale's integers."""
+    grade = pl.col("grade")
+    off = judgments.filter((grade < 0) | (grade > scale.maximum) | (grade != grade.round()))
+    if off.height:
+        query_id, product_id, value = off.select("query_id", "product_id", "grade").row(0)
+        raise JudgmentError(
+            f"grade {value:g} of product {product_id!r} for query {query_id!r} is off scale {scale.name!r} "
+            f"(0 to {scale.maximum}); {off.height} judgments are",
+            hint="set [judgments] scale, such as '0-10', or correct them",
+        )
+
+
+def candidates(retriever: Retriever, queries: pl.DataFrame, judgments: pl.DataFrame, experiment: Experiment) -> pl.DataFrame:
+    """The lists to rerank, in the retriever's order: each query's judged products, or the retriever's top."""
+    judged = queries.join(judgments, on="query_id", how="semi").select("query_id", "query")
+    if experiment.candidates.origin == "retrieval":
+        return retriever.retrieve(judged, depth=experiment.candidates.depth)
+    pairs = judgments.select("query_id", "product_id").join(judged, on="query_id", how="inner", maintain_order="left")
+    return retriever.score(pairs.select("query_id", "query", "product_id"))
+
+
+def labelled(pairs: pl.DataFrame, judgments: pl.DataFrame, *, complete: bool) -> pl.DataFrame:
+    """Add grade and weight; a pair without a judgment has a null grade, or 0 where the judgments are complete."""
+    joined = pairs.join(judgments, on=["query_id", "product_id"], how="left", maintain_order="left")
+    grade = pl.col("grade").fill_null(0.0) if complete else pl.col("grade")
+    return joined.with_columns(grade, pl.col("weight").fill_null(1.0))
+
+
+def known(pairs: pl.DataFrame, products: pl.DataFrame, query_ids: Sequence[str]) -> pl.DataFrame:
+    """The pairs of these queries that may be fitted on: graded, of a known product, of a query that says something."""
+    wanted = pl.DataFrame({"query_id": list(query_ids)}, schema={"query_id": pl.String})
+    kept = (
+        pairs.join(wanted, on="query_id", how="semi", maintain_order="left")
+        .join(products.select("product_id"), on="product_id", how="semi", maintain_order="left")
+        .filter(pl.col("grade").is_not_null(), pl.col("query").str.strip_chars() != "")
+    )
+    groups(kept)
+    return kept
+
+
+def _gains(experiment: Experiment, dataset: Dataset, scale: Scale) -> tuple[str, NDArray[float64]]:
+    chosen = experiment.evaluation.gains or dataset.gains
+    table = measures.gain_table(chosen, scale)
+    name = chosen if isinstance(chosen, str) else "table"
+    return name, table
+
+
+def _vector_field(experiment: Experiment, dataset: Dataset, feature_set: FeatureSet) -> str | None:
+    vector = experiment.retrieval.vector
+    if vector is not None and dataset.fields.get(vector) != "text":
+        raise ConfigError(
+            f"[retrieval] vector = {vector!r} is not a text field of the catalogue",
+            hint=suggestion(vector, [name for name, kind in dataset.fields.items() if kind == "text"], noun="text fields"),
+        )
+    return vector
+
+
+def _encoder(experiment: Experiment, *, cache: Path) -> Encoder:
+    from ltr import encoders
+
+    return encoders.load(experiment.encoder, cache=cache)
+
+
+def _retriever(
+    dataset: Dataset,
+    stated: State,
+    feature_set: FeatureSet,
+    encoder: Encoder | None,
+    *,
+    fields: Mapping[str, float],
+    vector: str | None,
+) -> Retriever:
+    from ltr.retrieval import embedded
+
+    return embedded.build(
+        dataset.products,
+        fields=fields,
+        analyzer=feature_set.analyzer,
+        match=feature_set.match,
+        vectors=stated.vectors[vector] if vector else None,
+        encoder=encoder if vector else None,
+    )

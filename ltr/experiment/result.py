@@ -1,0 +1,73 @@
+"""What a training run says, in the shape that ``ltr train --json`` prints and the bundle keeps."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from ltr.evaluation import Comparison, Estimate
+
+__all__ = ["Result", "Rows"]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """One table: the rows' labels, their measures and their comparisons with the baseline."""
+
+    labels: dict[str, str]
+    measures: dict[str, dict[str, Estimate]]
+    comparisons: tuple[Comparison, ...]
+    queries: dict[str, int]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {
+            "labels": self.labels,
+            "measures": {row: {name: asdict(value) for name, value in by.items()} for row, by in self.measures.items()},
+            "comparisons": [asdict(comparison) for comparison in self.comparisons],
+            "queries": self.queries,
+        }
+
+
+@dataclass(frozen=True)
+class Result:
+    """One training run.
+
+    Args:
+        table: the experiment's own split.
+        also: further splits that were asked for, by the column that they keep together.
+        test_reads: how often this test side has been read by this experiment, this run included.
+        seconds: wall-clock by stage.
+    """
+
+    experiment: str
+    bundle: str
+    run_id: str | None
+    tracking_uri: str
+    table: Rows
+    also: dict[str, Rows]
+    scale: str
+    gains: str
+    empty: str
+    rel: float
+    rounds: int
+    warnings: tuple[str, ...]
+    notes: tuple[str, ...]
+    dropped: dict[str, int]
+    test_reads: int
+    seconds: dict[str, float]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values; ``measures`` and ``comparisons`` stand at the top."""
+        rest = {
+            key: value
+            for key, value in self.__dict__.items()
+            if key not in ("table", "also", "warnings", "notes")
+        }
+        return {
+            **rest,
+            **self.table.to_json(),
+            "also": {column: rows.to_json() for column, rows in self.also.items()},
+            "warnings": list(self.warnings),
+            "notes": list(self.notes),
+        }

@@ -1,0 +1,171 @@
+"""Train: assemble, fit, evaluate, compare, save, track; the bundle and its results are on disk before MLflow is asked."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import polars as pl
+
+from ltr import bundle, evaluation, measures, tracking
+from ltr.config import Experiment
+from ltr.errors import TrackingError
+from ltr.experiment.assemble import Assembled, assemble
+from ltr.experiment.record import record_of
+from ltr.experiment.result import Result, Rows
+from ltr.experiment.trial import Trial, trial
+
+__all__ = ["train"]
+
+
+def train(
+    experiment: Experiment, *, base: Path, cache: Path, bundles: Path, quiet: bool = False, say: Callable[[str], None] = lambda _text: None
+) -> Result:
+    """Run one experiment.
+
+    Args:
+        experiment: the configuration.
+        base: the directory of experiment.toml.
+        cache: where encoders and vectors are kept between runs.
+        bundles: where the bundle goes.
+        quiet: no progress bars.
+        say: told each warning as it arises.
+
+    Raises:
+        LtrError: whatever is wrong with the configuration, the data or the disk; nothing is left behind.
+    """
+    seconds: dict[str, float] = {}
+    with _timed(seconds, "assemble"):
+        assembled = assemble(experiment, base=base, cache=cache, quiet=quiet)
+    for warning in assembled.audit.warnings:
+        say(warning)
+    with _timed(seconds, "fit and evaluate"):
+        kept = trial(assembled, group=experiment.split.group)
+        also = {column: trial(assembled, group=column) for column in experiment.split.also}
+    with _timed(seconds, "compare"):
+        table = _rows(experiment, kept)
+        others = {column: _rows(experiment, other) for column, other in also.items()}
+    started = datetime.now(UTC)
+    result = Result(
+        experiment=experiment.name,
+        bundle="",
+        run_id=None,
+        tracking_uri=tracking.masked(experiment.tracking.uri),
+        table=table,
+        also=others,
+        scale=assembled.scale.name,
+        gains=assembled.gains_name,
+        empty=experiment.evaluation.empty,
+        rel=experiment.evaluation.rel,
+        rounds=kept.rounds,
+        warnings=tuple(assembled.audit.warnings),
+        notes=assembled.dataset.notes,
+        dropped=kept.dropped,
+        test_reads=_count_test_read(base, experiment.name, kept.digest),
+        seconds=seconds,
+    )
+    with _timed(seconds, "save"):
+        path = _save(assembled, kept, result, bundles=bundles, created=started)
+    result = replace(result, bundle=str(path))
+    with _timed(seconds, "track"):
+        run_id, warning = _track(path, experiment.tracking.uri)
+    if warning:
+        say(warning)
+        result = replace(result, warnings=(*result.warnings, warning))
+    result = replace(result, run_id=run_id)
+    _remember(base, result)
+    return result
+
+
+def _rows(experiment: Experiment, done: Trial) -> Rows:
+    first = str(measures.parse(experiment.evaluation.measures[0]))
+    seed = experiment.split.seed
+    return Rows(
+        labels=done.labels,
+        measures={row: evaluation.summarise(frame, seed=seed) for row, frame in done.per_query.items()},
+        comparisons=tuple(evaluation.compare(done.per_query, baseline="retrieval", measure=first, seed=seed)),
+        queries=done.queries,
+    )
+
+
+def _save(assembled: Assembled, kept: Trial, result: Result, *, bundles: Path, created: datetime) -> Path:
+    experiment, dataset = assembled.experiment, assembled.dataset
+    facts = bundle.CatalogueFacts(
+        source=dataset.name,
+        fields={name: str(kind) for name, kind in dataset.fields.items()},
+        title=dataset.title,
+        retrieval_fields=assembled.retrieval_fields,
+        scale=assembled.scale.name,
+        gains=[float(gain) for gain in assembled.gains],
+        gains_name=assembled.gains_name,
+    )
+
+    def results(directory: Path) -> None:
+        (directory / "result.json").write_text(json.dumps(result.to_json(), indent=2) + "\n", encoding="utf-8")
+        _per_query(kept, assembled).write_parquet(directory / "per_query.parquet")
+        pl.concat([run.with_columns(ranker=pl.lit(row)) for row, run in kept.runs.items()]).write_parquet(directory / "runs.parquet")
+        record = record_of(assembled, kept, result)
+        (directory / "record.json").write_text(record.to_json() + "\n", encoding="utf-8")
+
+    return bundle.save(
+        bundles,
+        f"{experiment.name}-{created:%Y%m%dT%H%M%SZ}",
+        experiment=experiment,
+        facts=facts,
+        feature_set=assembled.feature_set,
+        ranker=kept.ranker,
+        state=assembled.state,
+        encoder=assembled.encoder,
+        created=created.isoformat(timespec="seconds"),
+        results=results,
+    )
+
+
+def _per_query(kept: Trial, assembled: Assembled) -> pl.DataFrame:
+    long = pl.concat([frame.with_columns(ranker=pl.lit(row)) for row, frame in kept.per_query.items()])
+    queries = assembled.dataset.queries.select("query_id", "query")
+    return long.join(queries, on="query_id", how="left").sort("query_id", "ranker")
+
+
+def _track(path: Path, uri: str) -> tuple[str | None, str]:
+    """The MLflow run, or None and why; a server that is down never loses the run."""
+    if not uri:
+        return None, ""
+    try:
+        return tracking.log_bundle(path, uri=uri), ""
+    except TrackingError as error:
+        return None, f"not tracked: {error}. The bundle and its results are saved; log them later with: ltr track {path}"
+
+
+def _count_test_read(base: Path, name: str, digest: str) -> int:
+    """How often this test side was read; kept beside the experiment, since a figure read often is a figure tuned on."""
+    ledger = base / "results" / "test_reads.json"
+    try:
+        counts = json.loads(ledger.read_text(encoding="utf-8")) if ledger.exists() else {}
+        counts[f"{name}:{digest}"] = counts.get(f"{name}:{digest}", 0) + 1
+        ledger.parent.mkdir(exist_ok=True)
+        ledger.write_text(json.dumps(counts, indent=2) + "\n", encoding="utf-8")
+    except (OSError, ValueError, TypeError, AttributeError):
+        return 1
+    return int(counts[f"{name}:{digest}"])
+
+
+def _remember(base: Path, result: Result) -> None:
+    """Keep the last result beside the experiment, for ``ltr experiments``; a read-only directory is no reason to fail."""
+    try:
+        (base / "results").mkdir(exist_ok=True)
+        (base / "results" / "last.json").write_text(json.dumps(result.to_json(), indent=2) + "\n", encoding="utf-8")
+    except OSError:
+        return
+
+
+@contextmanager
+def _timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
+    start = time.perf_counter()
+    yield
+    seconds[stage] = round(time.perf_counter() - start, 3)

@@ -1,0 +1,275 @@
+"""Features of candidates, in batch and online: one implementation.
+
+``matrix`` does the work. A row's value depends on its own product, its query and its own list alone, and every sum has a
+fixed order, so the same list gives the same bits whether it comes alone (``online``), among many (``pairs``) or in another
+order of lists. Many lists are shared out among threads in chunks of whole lists.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from ltr.errors import BundleMismatchError, CandidateError, EncoderError, suggestion
+from ltr.features.columns import Columns, Query
+from ltr.features.definition import Feature, FeatureSet
+from ltr.features.params import Floats, Offsets
+from ltr.features.state import State
+from ltr.frames import groups as frame_groups
+from ltr.progress import bar
+
+if TYPE_CHECKING:
+    from ltr.encoders import Encoder
+
+__all__ = ["matrix", "online", "pairs"]
+
+# A chunk's intermediate arrays stay within a processor's cache, and its fixed costs are spread over many rows.
+_ROWS_AT_ONCE: Final = 8_192
+
+
+def matrix(
+    feature_set: FeatureSet,
+    state: State,
+    queries: Sequence[str],
+    product_ids: Sequence[str],
+    offsets: Offsets,
+    *,
+    match: Mapping[str, Floats] | None = None,
+    query_vectors: Floats | None = None,
+) -> Floats:
+    """One row a candidate, one column a feature, NaN = missing.
+
+    Args:
+        feature_set: the columns.
+        state: the catalogue; an unknown product has no features of its own.
+        queries: the query of each list.
+        product_ids: the candidates of all lists, one list after another.
+        offsets: list i is candidates offsets[i] to offsets[i + 1].
+        match: the engine's scores by feature, one a candidate, for features of kind match.
+        query_vectors: float32[lists, dimension], for features of kind cosine.
+
+    Raises:
+        CandidateError: lengths that disagree, or match scores that are not there.
+        EncoderError: query vectors that are not there or of another dimension.
+        BundleMismatchError: a state that was built for another feature set.
+    """
+    plan = _plan(feature_set, state)
+    offsets = _checked_offsets(offsets, len(queries), len(product_ids))
+    scores = _match(feature_set, match or {}, len(product_ids))
+    _check_vectors(feature_set, state, query_vectors, len(queries))
+    rows = state.rows(product_ids)
+    rows[rows < 0] = len(state)
+    analysed = {text: Query(text, feature_set.analyzer, state.vocabulary) for text in dict.fromkeys(queries)}
+    out = np.empty((len(rows), len(feature_set.features)), dtype=np.float32)
+
+    def work(lists: slice) -> int:
+        cuts = offsets[lists.start : lists.stop + 1]
+        span = slice(int(cuts[0]), int(cuts[-1]))
+        columns = Columns(
+            state,
+            [analysed[text] for text in queries[lists]],
+            rows[span],
+            match={field: values[span] for field, values in scores.items()},
+            vectors=None if query_vectors is None else query_vectors[lists],
+        )
+        _fill(out[span], plan, columns, cuts - cuts[0])
+        return span.stop - span.start
+
+    chunks = list(_chunks(offsets))
+    if len(chunks) == 1:
+        work(chunks[0])
+        return out
+    with ThreadPoolExecutor(os.cpu_count()) as pool, bar("features", total=len(rows)) as advance:
+        for done in pool.map(work, chunks):
+            advance(done)
+    return out
+
+
+def pairs(
+    candidates: pl.DataFrame, feature_set: FeatureSet, state: State, *, encoder: Encoder | None = None
+) -> pl.DataFrame:
+    """Return the candidates with one Float32 column a feature.
+
+    Args:
+        candidates: query_id (or search_id), query, product_id and ``match.<feature>`` columns, one list after another.
+        feature_set: the columns to add.
+        state: the catalogue.
+        encoder: for features of kind cosine.
+    """
+    for column in ("query_id", "query", "product_id"):
+        if column not in candidates.columns:
+            raise CandidateError(f"the candidates lack column {column!r}", hint=f"they have {candidates.columns}")
+        if empty := candidates[column].null_count():
+            raise CandidateError(
+                f"column {column!r} of the candidates is empty in {empty} rows", hint="fill or remove them"
+            )
+    offsets = frame_groups(candidates).offsets
+    queries = candidates["query"].gather(offsets[:-1]).to_list()
+    match = {
+        name: candidates[f"match.{name}"].cast(pl.Float32).fill_null(np.nan).to_numpy()
+        for name in feature_set.match
+        if f"match.{name}" in candidates.columns
+    }
+    values = matrix(
+        feature_set,
+        state,
+        queries,
+        candidates["product_id"].to_list(),
+        offsets,
+        match=match,
+        query_vectors=_query_vectors(queries, feature_set, encoder),
+    )
+    return candidates.with_columns(pl.Series(name, values[:, at]) for at, name in enumerate(feature_set.names))
+
+
+def online(
+    query: str,
+    product_ids: Sequence[str],
+    feature_set: FeatureSet,
+    state: State,
+    *,
+    match: Mapping[str, Floats] | None = None,
+    encoder: Encoder | None = None,
+) -> Floats:
+    """The features of one query's candidates."""
+    offsets = np.array([0, len(product_ids)], dtype=np.int64)
+    vectors = _query_vectors([query], feature_set, encoder)
+    return matrix(feature_set, state, [query], product_ids, offsets, match=match, query_vectors=vectors)
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """Which column each feature fills; product scope is worked out for the whole catalogue, once a state."""
+
+    product: Floats  # [len(state) + 1, features of product scope]
+    product_at: NDArray[np.int64]
+    product_names: tuple[str, ...]
+    others: tuple[tuple[int, Feature], ...]  # list scope last, since it reads the others
+    compared: frozenset[str]  # features that one of list scope reads
+    filled: tuple[tuple[int, float], ...]
+
+
+def _plan(feature_set: FeatureSet, state: State) -> _Plan:
+    def make() -> _Plan:
+        _check_state(feature_set, state)
+        numbered = list(enumerate(feature_set.features))
+        own = [(at, feature) for at, feature in numbered if feature.scope == "product"]
+        catalogue = Columns(state, [], np.arange(len(state) + 1, dtype=np.int64))
+        whole = np.array([0, len(state) + 1], dtype=np.int64)
+        product = np.empty((len(state) + 1, len(own)), dtype=np.float32)
+        for column, (_, feature) in enumerate(own):
+            product[:, column] = feature.definition.compute(catalogue, whole, params=feature.params)
+        others = sorted(
+            (pair for pair in numbered if pair[1].scope != "product"), key=lambda pair: pair[1].scope == "list"
+        )
+        return _Plan(
+            product,
+            np.array([at for at, _ in own], dtype=np.int64),
+            tuple(feature.name for _, feature in own),
+            tuple(others),
+            frozenset(getattr(feature.params, "of", None) or "" for _, feature in others),
+            tuple((at, feature.missing) for at, feature in numbered if feature.missing is not None),
+        )
+
+    return state.once(("plan", feature_set.digest), make)
+
+
+def _fill(out: Floats, plan: _Plan, columns: Columns, cuts: Offsets) -> None:
+    """Write the features of some lists into their rows of the matrix."""
+    if len(plan.product_at):
+        own = plan.product[columns.rows]
+        out[:, plan.product_at] = own
+        for column, name in enumerate(plan.product_names):
+            if name in plan.compared:
+                columns.values[name] = own[:, column]
+    for at, feature in plan.others:
+        values = feature.definition.compute(columns, cuts, params=feature.params)
+        if feature.scope == "query":
+            values = np.repeat(values, np.diff(cuts))
+        elif feature.name in plan.compared:
+            columns.values[feature.name] = values
+        out[:, at] = values
+    for at, missing in plan.filled:
+        values = out[:, at]
+        values[np.isnan(values)] = missing
+
+
+def _chunks(offsets: Offsets) -> Iterator[slice]:
+    """Whole lists, of about _ROWS_AT_ONCE rows together."""
+    start, lists = 0, len(offsets) - 1
+    while start < lists:
+        stop = int(np.searchsorted(offsets, offsets[start] + _ROWS_AT_ONCE, side="right")) - 1
+        stop = min(max(stop, start + 1), lists)
+        yield slice(start, stop)
+        start = stop
+
+
+def _checked_offsets(offsets: Offsets, lists: int, rows: int) -> Offsets:
+    offsets = np.ascontiguousarray(offsets, dtype=np.int64)
+    if len(offsets) != lists + 1 or offsets[0] != 0 or offsets[-1] != rows or (np.diff(offsets) < 0).any():
+        raise CandidateError(
+            f"offsets do not cut {rows} candidates into {lists} lists", hint="take them from ltr.frames.groups"
+        )
+    return offsets
+
+
+def _match(feature_set: FeatureSet, match: Mapping[str, Floats], rows: int) -> dict[str, Floats]:
+    """The engine's scores by field."""
+    for name in feature_set.match:
+        if name not in match:
+            raise CandidateError(
+                f"the candidates lack the engine's score for feature {name!r}",
+                hint=f"deliver match.{name}; there are {sorted(match)}",
+            )
+        if len(match[name]) != rows:
+            raise CandidateError(f"match.{name} has {len(match[name])} values for {rows} candidates")
+    return {field: np.asarray(match[name], dtype=np.float32) for name, field in feature_set.match.items()}
+
+
+def _check_vectors(feature_set: FeatureSet, state: State, vectors: Floats | None, lists: int) -> None:
+    for key in feature_set.vector_fields:
+        if vectors is None:
+            raise EncoderError(f"a cosine over {key!r} needs query vectors", hint="give an encoder")
+        expected = (lists, state.vectors[key].shape[1])
+        if vectors.shape != expected:
+            raise EncoderError(
+                f"query vectors have shape {vectors.shape}, not {expected}",
+                hint="encode queries with the state's encoder",
+            )
+
+
+def _check_state(feature_set: FeatureSet, state: State) -> None:
+    held = set(state.schema.sources)
+    lacking = [source for source in feature_set.sources if source.form != "named" and source not in held]
+    if feature_set.analyzer != state.schema.analyzer:
+        raise BundleMismatchError(
+            f"feature set {feature_set.name!r} has analyzer {feature_set.analyzer!r}, the state {state.schema.analyzer!r}",
+            hint="build the state for this feature set",
+        )
+    if lacking:
+        source = lacking[0]
+        raise BundleMismatchError(
+            f"feature set {feature_set.name!r} reads {source.form} of {source.key!r}, which the state does not hold",
+            hint=suggestion(source.key, {other.key for other in held if other.form == source.form}, noun="it holds"),
+        )
+
+
+def _query_vectors(queries: Sequence[str], feature_set: FeatureSet, encoder: Encoder | None) -> Floats | None:
+    """Vectors of the queries, each distinct one encoded once; None where no feature needs any."""
+    if not feature_set.vector_fields:
+        return None
+    if encoder is None:
+        raise EncoderError(
+            f"feature set {feature_set.name!r} compares vectors of {list(feature_set.vector_fields)}",
+            hint="give an encoder",
+        )
+    distinct = {query: at for at, query in enumerate(dict.fromkeys(queries))}
+    vectors = np.asarray(encoder.encode_queries(list(distinct)), dtype=np.float32)
+    return vectors[[distinct[query] for query in queries]]

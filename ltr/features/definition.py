@@ -1,0 +1,247 @@
+"""Feature sets: features/<set>.toml as a frozen value.
+
+    name = "product_search"
+    analyzer = "english"
+
+    [[feature]]
+    name  = "title_bm25"                  # [a-z][a-z0-9_]*: column, model input and engine feature alike
+    kind  = "bm25"                        # one of KINDS; further keys are the kind's parameters
+    field = "title"
+    also  = ["relative", "rank_in_list"]  # list-scope copies: title_bm25_relative, title_bm25_rank
+    missing = 0.0                         # else NaN
+
+Every fault is a FeatureSetError that names the file, the feature and the nearest key or kind.
+
+>>> parse({"name": "tiny", "feature": [{"name": "year", "kind": "number", "field": "year", "also": ["relative"]}]}).names
+('year', 'year_relative')
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from ltr.config import explain, read_toml
+from ltr.errors import ConfigError, FeatureSetError, suggestion
+from ltr.features.kinds import KINDS
+from ltr.features.params import Kind, Params, Source, ValueParams
+from ltr.text import analyzer
+
+__all__ = ["COPIES", "RESERVED", "Feature", "FeatureSet", "find", "load", "parse", "read_feature_set"]
+
+# `also` -> what the copy's name ends in.
+COPIES: Final = {"relative": "relative", "rank_in_list": "rank"}
+
+# Columns that travel beside the features in one frame.
+RESERVED: Final = frozenset(
+    [
+        "query_id",
+        "query",
+        "product_id",
+        "search_id",
+        "as_of",
+        "position",
+        "propensity",
+        "rank",
+        "score",
+        "grade",
+        "weight",
+    ]
+)
+
+_SET_KEYS: Final = ("name", "analyzer", "feature")
+_FEATURE_KEYS: Final = ("name", "kind", "missing", "also")
+_NAME: Final = re.compile(r"[a-z][a-z0-9_]*")
+
+
+@dataclass(frozen=True)
+class Feature:
+    """One feature: a kind with its parameters under a name; ``missing`` takes NaN's place where it is given."""
+
+    name: str
+    kind: str
+    params: Params
+    missing: float | None = None
+
+    @property
+    def definition(self) -> Kind:
+        """The kind's entry in KINDS."""
+        return KINDS[self.kind]
+
+    @property
+    def scope(self) -> str:
+        """How often a value is worked out."""
+        return self.definition.scope
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """What it reads of the catalogue."""
+        return self.params.sources(self.definition.form)
+
+    @property
+    def table(self) -> dict[str, Any]:
+        """The feature as a TOML table would say it, every parameter written out."""
+        written = self.params.model_dump(mode="json", exclude_none=True)
+        return {"name": self.name, "kind": self.kind, "missing": self.missing, **written}
+
+
+@dataclass(frozen=True)
+class FeatureSet:
+    """Features in the order of the ranker's columns, and the analyzer of their text."""
+
+    name: str
+    analyzer: str
+    features: tuple[Feature, ...]
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Names of the features, in order."""
+        return tuple(feature.name for feature in self.features)
+
+    @cached_property
+    def match(self) -> dict[str, str]:
+        """Features that the engine delivers with the candidates, and the field of each."""
+        return {feature.name: feature.sources[0].key for feature in self.features if feature.kind == "match"}
+
+    @cached_property
+    def vector_fields(self) -> tuple[str, ...]:
+        """What must be encoded, in the order first named: a field, or fields joined by +."""
+        return tuple(dict.fromkeys(source.key for source in self.sources if source.form == "vectors"))
+
+    @cached_property
+    def sources(self) -> tuple[Source, ...]:
+        """What the features read of the catalogue, each once."""
+        return tuple(dict.fromkeys(source for feature in self.features for source in feature.sources))
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the canonical JSON."""
+        return hashlib.sha256(self._json().encode()).hexdigest()
+
+    def save(self, path: Path) -> None:
+        """Write the canonical JSON, which ``load`` reads."""
+        path.write_text(self._json() + "\n", encoding="utf-8")
+
+    def _json(self) -> str:
+        table = {"name": self.name, "analyzer": self.analyzer, "feature": [feature.table for feature in self.features]}
+        return json.dumps(table, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+
+
+def read_feature_set(path: Path) -> FeatureSet:
+    """Read features/<set>.toml."""
+    try:
+        return parse(read_toml(path), where=str(path))
+    except ConfigError as error:
+        raise FeatureSetError(str(error)) from error
+
+
+def load(path: Path) -> FeatureSet:
+    """Read what ``FeatureSet.save`` has written."""
+    try:
+        return parse(json.loads(path.read_text(encoding="utf-8")), where=str(path))
+    except (OSError, ValueError) as error:
+        raise FeatureSetError(f"{path} cannot be read: {error}") from error
+
+
+def find(path_text: str, *, base: Path) -> Path:
+    """The file of a feature-set path: from ``base`` (experiment.toml's directory), then from the working directory."""
+    tried = list(dict.fromkeys(((base / path_text).resolve(), Path(path_text).resolve())))
+    for path in tried:
+        if path.is_file():
+            return path
+    folders = dict.fromkeys([*(path.parent for path in tried), base / "features", Path("features")])
+    there = sorted(
+        {f"features/{path.name}" for folder in folders for path in folder.glob("*.toml") if folder.name == "features"}
+    )
+    raise FeatureSetError(
+        f"feature set {path_text!r} is neither at {' nor at '.join(map(str, tried))}",
+        hint=suggestion(path_text, there, noun="sets"),
+    )
+
+
+def parse(table: Mapping[str, Any], *, where: str = "feature set") -> FeatureSet:
+    """A feature set from the table that its TOML says; FeatureSetError for the first fault."""
+    _check_keys(table, _SET_KEYS, where)
+    name, language, entries = table.get("name"), table.get("analyzer", "english"), table.get("feature")
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise FeatureSetError(f"{where}: name = {name!r}", hint="a name is a letter a-z, then a-z, 0-9 or _")
+    try:
+        analyzer(str(language))
+    except ConfigError as error:
+        raise FeatureSetError(f"{where}: {error}") from error
+    if not isinstance(entries, list) or not entries or not all(isinstance(entry, dict) for entry in entries):
+        raise FeatureSetError(f"{where} has no feature", hint="write each under [[feature]]")
+    features = tuple(feature for entry in entries for feature in _features(entry, where))
+    _check_references(features, where)
+    return FeatureSet(name, str(language), features)
+
+
+def _features(entry: Mapping[str, Any], where: str) -> list[Feature]:
+    """A feature and the copies that its ``also`` asks for."""
+    name, kind = entry.get("name"), entry.get("kind")
+    place = f"{where}: feature {name!r}"
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise FeatureSetError(place, hint="a name is a letter a-z, then a-z, 0-9 or _")
+    if name in RESERVED:
+        raise FeatureSetError(f"{place} has the name of a column that features travel with", hint="rename it")
+    if not isinstance(kind, str) or kind not in KINDS:
+        raise FeatureSetError(f"{place} has kind {kind!r}", hint=suggestion(str(kind), KINDS, noun="kinds"))
+    model = KINDS[kind].params
+    _check_keys(entry, (*_FEATURE_KEYS, *model.model_fields), f"{place} ({kind})")
+    try:
+        params = model.model_validate({key: value for key, value in entry.items() if key not in _FEATURE_KEYS})
+    except ValidationError as error:
+        raise FeatureSetError(f"{place} ({kind}): {explain(error, model).removeprefix(' = ')}") from error
+    return [Feature(name, kind, params, _missing(entry, place)), *_copies(entry, name, kind, place)]
+
+
+def _missing(entry: Mapping[str, Any], place: str) -> float | None:
+    missing = entry.get("missing")
+    if missing is None:
+        return None
+    if isinstance(missing, bool) or not isinstance(missing, int | float) or not math.isfinite(missing):
+        raise FeatureSetError(f"{place}: missing = {missing!r}", hint="give a finite number, or leave it out for NaN")
+    return float(missing)
+
+
+def _copies(entry: Mapping[str, Any], name: str, kind: str, place: str) -> Iterable[Feature]:
+    also = entry.get("also", [])
+    if not isinstance(also, list):
+        raise FeatureSetError(f"{place}: also = {also!r}", hint=f"give a list of {sorted(COPIES)}")
+    if also and KINDS[kind].scope in ("list", "query"):
+        raise FeatureSetError(
+            f"{place}: also copies what differs between products; {kind} has {KINDS[kind].scope} scope"
+        )
+    for copy in also:
+        if copy not in COPIES:
+            raise FeatureSetError(f"{place}: also names {copy!r}", hint=suggestion(str(copy), COPIES, noun="copies"))
+        yield Feature(f"{name}_{COPIES[copy]}", copy, KINDS[copy].params.model_validate({"of": name}))
+
+
+def _check_keys(table: Mapping[str, Any], allowed: Iterable[str], place: str) -> None:
+    for key in table:
+        if key not in allowed:
+            raise FeatureSetError(f"{place}: unknown key {key!r}", hint=suggestion(key, allowed, noun="keys"))
+
+
+def _check_references(features: tuple[Feature, ...], where: str) -> None:
+    names = [feature.name for feature in features]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise FeatureSetError(f"{where}: feature {twice!r} occurs more than once", hint="names are unique")
+    usable = {feature.name for feature in features if feature.scope in ("product", "query_product")}
+    for feature in features:
+        of = feature.params.of if isinstance(feature.params, ValueParams) else None
+        if of is not None and of not in usable:
+            raise FeatureSetError(
+                f"{where}: feature {feature.name!r} ({feature.kind}) is of {of!r}, which is no feature of product scope",
+                hint=suggestion(of, usable, noun="features"),
+            )

@@ -1,0 +1,209 @@
+"""Loops over candidates, compiled by numba: each row's value is summed by itself, in one fixed order.
+
+Arguments that kernels share: ``rows`` is the catalogue row of each candidate, ``lists`` where each list of candidates
+begins and ends, ``ids`` and ``bounds`` a source of the catalogue, ``asked`` and ``ends`` what the queries say and where
+each list's query begins and ends; results are written into the last arguments. Compiled without fastmath, so that no sum
+is reordered, and without the interpreter's lock, so that threads may share the lists out among them. The signatures keep
+out other types, which would compile again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+import numpy as np
+
+from ltr.errors import MissingExtraError
+from ltr.features.terms import GAP
+
+try:
+    import numba
+except ImportError as error:
+    raise MissingExtraError("numba", "serve") from error
+
+__all__ = ["beginnings", "bm25", "common", "contains", "frequencies", "means", "runs", "shares", "values", "weighted"]
+
+F = TypeVar("F", bound=Callable[..., None])
+
+
+def _compiled(signature: str) -> Callable[[F], F]:
+    return cast("Callable[[F], F]", numba.njit(signature, cache=True, nogil=True, fastmath=False))
+
+
+@_compiled("void(i4[::1], i8[::1], i8[::1], i8[::1], i4[::1], i8[::1], i8[::1], i4[::1], i4[::1])")
+def frequencies(
+    ids: Any, bounds: Any, rows: Any, lists: Any, asked: Any, ends: Any, starts: Any, tf: Any, hits: Any
+) -> None:
+    """Occurrences of each query term in each candidate, and terms of the candidate that the query has at all.
+
+    ``tf`` holds one list after another: its candidates' rows from ``starts[list]`` on, as wide as its query.
+    """
+    for group in range(len(lists) - 1):
+        first, width, at = ends[group], ends[group + 1] - ends[group], starts[group]
+        for pair in range(lists[group], lists[group + 1]):
+            for token in range(bounds[rows[pair]], bounds[rows[pair] + 1]):
+                found = 0
+                for term in range(width):
+                    if ids[token] == asked[first + term]:
+                        tf[at + term] += 1
+                        found = 1
+                hits[pair] += found
+            at += width
+
+
+@_compiled("void(i4[::1], i8[::1], f8[::1], f8[::1], i8[::1], i8[::1], i8[::1], f4[::1])")
+def bm25(tf: Any, starts: Any, idf: Any, norms: Any, rows: Any, lists: Any, ends: Any, out: Any) -> None:
+    """Σ idf · tf / (tf + norm) over the query's terms; the norm is the catalogue row's, NaN where it has no terms."""
+    for group in range(len(lists) - 1):
+        first, width, at = ends[group], ends[group + 1] - ends[group], starts[group]
+        for pair in range(lists[group], lists[group + 1]):
+            norm = norms[rows[pair]]
+            total = 0.0 if norm == norm else np.nan
+            for term in range(width):
+                if tf[at + term] > 0:
+                    total += idf[first + term] * tf[at + term] / (tf[at + term] + norm)
+            out[pair] = total
+            at += width
+
+
+@_compiled("void(i4[::1], i8[::1], f8[::1], f8[::1], i8[::1], i8[::1], i8[::1], f4[::1])")
+def weighted(tf: Any, starts: Any, weights: Any, lengths: Any, rows: Any, lists: Any, ends: Any, out: Any) -> None:
+    """Weight of the query's terms that occur, over the weight of all of them."""
+    for group in range(len(lists) - 1):
+        first, width, at = ends[group], ends[group + 1] - ends[group], starts[group]
+        whole = 0.0
+        for term in range(width):
+            whole += weights[first + term]
+        for pair in range(lists[group], lists[group + 1]):
+            found = 0.0
+            for term in range(width):
+                if tf[at + term] > 0:
+                    found += weights[first + term]
+            out[pair] = found / whole if whole > 0 and lengths[rows[pair]] > 0 else np.nan
+            at += width
+
+
+@_compiled("void(i4[::1], i8[::1], i8[::1], i8[::1], i4[::1], i8[::1], i4[::1])")
+def runs(ids: Any, bounds: Any, rows: Any, lists: Any, asked: Any, ends: Any, out: Any) -> None:
+    """The longest run of consecutive query terms that stand in the candidate consecutively and in that order."""
+    for group in range(len(lists) - 1):
+        first, width = ends[group], ends[group + 1] - ends[group]
+        # run[t] = length of the run that ends with the token just read and query term t − 1.
+        run = np.zeros(width + 1, dtype=np.int32)
+        for pair in range(lists[group], lists[group + 1]):
+            run[:] = 0
+            longest = 0
+            for token in range(bounds[rows[pair]], bounds[rows[pair] + 1]):
+                for term in range(width, 0, -1):
+                    run[term] = run[term - 1] + 1 if ids[token] == asked[first + term - 1] else 0
+                    longest = max(longest, run[term])
+            out[pair] = longest
+
+
+@_compiled("void(i4[::1], i8[::1], i8[::1], i8[::1], i4[::1], i8[::1], i4[::1], i4[::1], i4[::1])")
+def values(
+    ids: Any, bounds: Any, rows: Any, lists: Any, asked: Any, ends: Any, named: Any, held: Any, covered: Any
+) -> None:
+    """Values of the candidate that the query names whole, values it has, query terms that named values account for."""
+    for group in range(len(lists) - 1):
+        first, width = ends[group], ends[group + 1] - ends[group]
+        of_value = np.zeros(width, dtype=np.bool_)
+        of_any = np.zeros(width, dtype=np.bool_)
+        for pair in range(lists[group], lists[group + 1]):
+            end = bounds[rows[pair] + 1]
+            token = bounds[rows[pair]]
+            of_any[:] = False
+            while token < end:
+                whole = True
+                of_value[:] = False
+                while token < end and ids[token] != GAP:
+                    found = False
+                    for term in range(width):
+                        if ids[token] == asked[first + term]:
+                            of_value[term] = True
+                            found = True
+                    whole = whole and found
+                    token += 1
+                token += 1
+                held[pair] += 1
+                if whole:
+                    named[pair] += 1
+                    of_any |= of_value
+            for term in range(width):
+                covered[pair] += of_any[term]
+
+
+@_compiled("void(i4[::1], i8[::1], i8[::1], i8[::1], i8[::1], i4[::1], i8[::1], i4[::1], b1[::1])")
+def beginnings(
+    codes: Any, cuts: Any, bounds: Any, rows: Any, lists: Any, asked: Any, ends: Any, prefix: Any, equal: Any
+) -> None:
+    """Characters that the query and the candidate's best value begin with alike, and whether a value is the query.
+
+    ``cuts`` is where each value begins and ends in ``codes``; ``bounds`` which values are a row's.
+    """
+    for group in range(len(lists) - 1):
+        first, width = ends[group], ends[group + 1] - ends[group]
+        for pair in range(lists[group], lists[group + 1]):
+            for value in range(bounds[rows[pair]], bounds[rows[pair] + 1]):
+                size = cuts[value + 1] - cuts[value]
+                alike = 0
+                while alike < width and alike < size and codes[cuts[value] + alike] == asked[first + alike]:
+                    alike += 1
+                prefix[pair] = max(prefix[pair], alike)
+                equal[pair] |= alike == width and alike == size
+
+
+@_compiled("void(i8[::1], i8[::1], i8[::1], i8[::1], i8[::1], i8[::1], i4[::1])")
+def common(grams: Any, bounds: Any, rows: Any, lists: Any, asked: Any, ends: Any, out: Any) -> None:
+    """Trigrams that the query and the candidate share; both are ascending without repetition."""
+    for group in range(len(lists) - 1):
+        for pair in range(lists[group], lists[group + 1]):
+            here, end = bounds[rows[pair]], bounds[rows[pair] + 1]
+            there = ends[group]
+            while here < end and there < ends[group + 1]:
+                if grams[here] == asked[there]:
+                    out[pair] += 1
+                    here += 1
+                    there += 1
+                elif grams[here] < asked[there]:
+                    here += 1
+                else:
+                    there += 1
+
+
+@_compiled("void(f8[::1], i8[::1], f8[::1], i8[::1], f4[::1])")
+def contains(numbers: Any, lists: Any, asked: Any, ends: Any, out: Any) -> None:
+    """1 where the query says the candidate's number, 0 where not, NaN where the candidate has none."""
+    for group in range(len(lists) - 1):
+        for pair in range(lists[group], lists[group + 1]):
+            found = 0.0 if numbers[pair] == numbers[pair] else np.nan
+            for said in range(ends[group], ends[group + 1]):
+                if asked[said] == numbers[pair]:
+                    found = 1.0
+            out[pair] = found
+
+
+@_compiled("void(f8[::1], i8[::1], f8[::1])")
+def means(values: Any, lists: Any, out: Any) -> None:
+    """Mean of each list's values that are not NaN; NaN where there is none."""
+    for group in range(len(lists) - 1):
+        total, count = 0.0, 0
+        for pair in range(lists[group], lists[group + 1]):
+            if values[pair] == values[pair]:
+                total += values[pair]
+                count += 1
+        out[group] = total / count if count else np.nan
+
+
+@_compiled("void(f8[::1], i8[::1], f4[::1], f4[::1])")
+def shares(values: Any, lists: Any, above: Any, equal: Any) -> None:
+    """For each value the number of greater ones in its list and the number of equal ones, itself among them."""
+    for group in range(len(lists) - 1):
+        start, stop = lists[group], lists[group + 1]
+        for pair in range(start, stop):
+            greater, same = 0, 0
+            for other in range(start, stop):
+                greater += values[other] > values[pair]
+                same += values[other] == values[pair]
+            above[pair], equal[pair] = greater, same

@@ -1,0 +1,18 @@
+"""The kinds of feature that a feature set may name.
+
+>>> KINDS["bm25"].scope
+'query_product'
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ltr.features import lexical, listwise, product, query, semantic, spelling
+from ltr.features.params import Kind
+
+__all__ = ["KINDS"]
+
+KINDS: Final[dict[str, Kind]] = (
+    lexical.KINDS | spelling.KINDS | semantic.KINDS | product.KINDS | listwise.KINDS | query.KINDS
+)

@@ -1,0 +1,164 @@
+"""What a kind is: a scope, a function, its parameters, and what it reads of the catalogue.
+
+A kind's parameters are a frozen pydantic model; what the model declares is what a feature set may write. ``Source`` says
+which fields of the catalogue are read and in which form the state must hold them.
+
+>>> TextParams(fields=("title", "overview")).sources("tokens")
+(Source(form='tokens', fields=('title', 'overview')),)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+if TYPE_CHECKING:
+    from ltr.datasets import FieldType
+    from ltr.features.columns import Columns
+
+__all__ = [
+    "FORMS",
+    "FieldParams",
+    "Floats",
+    "Form",
+    "Kind",
+    "Offsets",
+    "Params",
+    "Scope",
+    "Source",
+    "TextParams",
+    "ValueParams",
+    "finite",
+]
+
+Floats = NDArray[np.float32]
+Offsets = NDArray[np.int64]
+
+Scope = Literal["product", "query", "query_product", "list"]
+Form = Literal["named", "tokens", "strings", "vectors", "numbers"]
+
+# The types of catalogue field that can be held in each form; "named" is held by the engine and only has to exist.
+FORMS: Final[dict[Form, tuple[FieldType, ...]]] = {
+    "named": ("text", "keyword"),
+    "tokens": ("text", "keyword"),
+    "strings": ("text", "keyword"),
+    "vectors": ("text", "keyword"),
+    "numbers": ("number", "boolean"),
+}
+
+
+@dataclass(frozen=True, order=True)
+class Source:
+    """Fields of the catalogue, read one after another as if they were one, in one form."""
+
+    form: Form
+    fields: tuple[str, ...]
+
+    @property
+    def key(self) -> str:
+        """The name that the state keeps it under: title, title+overview."""
+        return "+".join(self.fields)
+
+
+class Params(BaseModel):
+    """A kind without parameters; the root of those with."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def sources(self, form: Form | None) -> tuple[Source, ...]:
+        """What the state must hold, given the form that the kind reads."""
+        return ()
+
+
+class FieldParams(Params):
+    """A kind that reads one field."""
+
+    field: str = Field(description="a field of the catalogue")
+
+    def sources(self, form: Form | None) -> tuple[Source, ...]:
+        """The field."""
+        return (Source(form, (self.field,)),) if form else ()
+
+    @property
+    def key(self) -> str:
+        """What the state keeps it under."""
+        return self.field
+
+
+class TextParams(Params):
+    """A kind that reads one text or keyword field, or several as one."""
+
+    field: str | None = Field(None, description="a text or keyword field")
+    fields: tuple[str, ...] = Field((), description="instead of field: several, read as one")
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> TextParams:
+        if (self.field is None) == (not self.fields):
+            raise ValueError("needs either field = '...' or fields = ['...', '...']")
+        if len(set(self.fields)) != len(self.fields):
+            raise ValueError(f"fields {list(self.fields)} name one field twice")
+        return self
+
+    def sources(self, form: Form | None) -> tuple[Source, ...]:
+        """The field, or the fields as one."""
+        return (Source(form, self.fields or (self.field or "",)),) if form else ()
+
+    @property
+    def key(self) -> str:
+        """What the state keeps it under."""
+        return self.field or "+".join(self.fields)
+
+
+class ValueParams(Params):
+    """A list kind: it compares a number field, or another feature, over the candidates."""
+
+    field: str | None = Field(None, description="a number field")
+    of: str | None = Field(None, description="instead of field: another feature of the set, not of list scope")
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> ValueParams:
+        if (self.field is None) == (self.of is None):
+            raise ValueError("needs either field = '...' or of = '...' (another feature)")
+        return self
+
+    def sources(self, form: Form | None) -> tuple[Source, ...]:
+        """The field; another feature reads its own."""
+        return (Source(form, (self.field,)),) if form and self.field else ()
+
+
+class Compute(Protocol):
+    """A kind's function; see ``ltr.features`` for what it may read and how many values it returns."""
+
+    __name__: str
+    __doc__: str | None
+
+    def __call__(self, columns: Columns, groups: Offsets, *, params: Any) -> Floats: ...
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One entry of KINDS.
+
+    Args:
+        scope: how often a value is worked out: once a product, once a query, once a pair, or with all candidates in view.
+        compute: the function; its name is the kind's name and its docstring the kind's definition.
+        params: what a feature set may say.
+        form: how the state must hold the field; None where no field is read.
+    """
+
+    scope: Scope
+    compute: Compute
+    params: type[Params] = Params
+    form: Form | None = None
+
+
+def finite(values: NDArray[Any]) -> Floats:
+    """Values as float32, NaN where one is infinite or too large for it: a feature is never infinite."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        narrow = values.astype(np.float32)
+    narrow[np.isinf(narrow)] = np.nan
+    return narrow

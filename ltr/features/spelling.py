@@ -1,0 +1,148 @@
+"""Kinds that compare how a query and a field are spelt.
+
+Both are brought into plain form first: folded words without apostrophes, one space between (``terms.plain``), so that
+"Spider-Man" is "spider man". Of a list's values the best counts. A product that the catalogue lacks, and a field that is
+null or empty in plain form, is missing (NaN); so is everything for a query that is empty in plain form.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+from rapidfuzz import fuzz, process
+from rapidfuzz.distance import JaroWinkler
+
+from ltr.features.columns import Columns
+from ltr.features.params import Floats, Kind, Offsets, TextParams
+from ltr.features.terms import Strings
+
+__all__ = ["KINDS", "exact", "ngram", "prefix", "similarity"]
+
+# rapidfuzz's scorer and the value that means equal.
+_METHODS: Final[dict[str, tuple[Any, float]]] = {
+    "ratio": (fuzz.ratio, 100.0),
+    "partial": (fuzz.partial_ratio, 100.0),
+    "token_sort": (fuzz.token_sort_ratio, 100.0),
+    "token_set": (fuzz.token_set_ratio, 100.0),
+    "jaro_winkler": (JaroWinkler.similarity, 1.0),
+}
+
+
+class SimilarityParams(TextParams):
+    """The measure of likeness."""
+
+    method: Literal["ratio", "partial", "token_sort", "token_set", "jaro_winkler"] = Field(
+        "ratio", description="how likeness is measured"
+    )
+
+
+class NgramParams(TextParams):
+    """The denominator."""
+
+    per: Annotated[Literal["query", "field", "both"], Field(description="what the count is divided by")] = "both"
+
+
+def exact(columns: Columns, groups: Offsets, *, params: TextParams) -> Floats:
+    """Equality of the query and the field, or one of its values, in plain form.
+
+    exact = 1 where equal, else 0
+    """
+    _, equal = _beginnings(columns, groups, params.key)
+    return _known(equal.astype(np.float32), columns, groups, columns.state.strings[params.key])
+
+
+def prefix(columns: Columns, groups: Offsets, *, params: TextParams) -> Floats:
+    """The share of the query's characters, from the first on, that the field begins with, in plain form.
+
+        prefix = (characters that query and field begin with alike) / (characters of the query)
+
+    1 where the field starts with the query, even in the middle of a word.
+    """
+    alike, _ = _beginnings(columns, groups, params.key)
+    width = np.repeat(np.diff(columns.characters[1]), np.diff(groups))
+    share = (alike / np.maximum(width, 1)).astype(np.float32)
+    return _known(share, columns, groups, columns.state.strings[params.key])
+
+
+def similarity(columns: Columns, groups: Offsets, *, params: SimilarityParams) -> Floats:
+    """String similarity of the query and the field in plain form (rapidfuzz); 1 = equal, symmetrical.
+
+    ratio         1 − (insertions and deletions) / (length of both)
+    partial       the ratio of the shorter and the best window of the longer
+    token_sort    the ratio of the words in alphabetical order
+    token_set     the best ratio of the common words, and these with either rest
+    jaro_winkler  Jaro's similarity, raised by a common beginning (Winkler 1990)
+    """
+    strings = columns.state.strings[params.key]
+    scorer, equal = _METHODS[params.method]
+    out = np.zeros(len(columns.rows), dtype=np.float32)
+    values, bounds = strings.values, strings.bounds
+    firsts, lasts = bounds[columns.rows].tolist(), bounds[columns.rows + 1].tolist()
+    for group, query in enumerate(columns.queries):
+        start, stop = int(groups[group]), int(groups[group + 1])
+        choices: list[str] = []
+        cuts: list[int] = []
+        for first, last in zip(firsts[start:stop], lasts[start:stop], strict=True):
+            cuts.append(len(choices))
+            choices.extend(values[first:last] if last > first else ("",))
+        if choices:
+            scores = process.cdist([query.plain], choices, scorer=scorer, dtype=np.float32, workers=1)[0]
+            out[start:stop] = np.maximum.reduceat(scores, cuts) / np.float32(equal)
+    return _known(out, columns, groups, strings)
+
+
+def ngram(columns: Columns, groups: Offsets, *, params: NgramParams) -> Floats:
+    """Character trigrams that the query and the field share, in plain form with a space at both ends: robust to misspelling.
+
+        ngram = |Q ∩ F| / |Q| with per = "query",  / |F| with "field",  2 |Q ∩ F| / (|Q| + |F|) with "both" (Dice 1945)
+
+    Q and F are sets of distinct trigrams; those of a list are the union of its values'.
+    """
+    from ltr.features import kernels
+
+    strings = columns.state.strings[params.key]
+    grams, bounds = strings.trigrams
+    asked, ends = columns.trigrams
+
+    def count() -> NDArray[np.int32]:
+        out = np.zeros(len(columns.rows), dtype=np.int32)
+        kernels.common(grams, bounds, columns.rows, groups, asked, ends, out)
+        return out
+
+    shared = columns.once(("trigrams", params.key), count)
+    of_query = np.repeat(np.diff(ends), np.diff(groups))
+    of_field = np.diff(bounds)[columns.rows]
+    whole = {"query": of_query, "field": of_field, "both": (of_query + of_field) / 2}[params.per]
+    return _known((shared / np.maximum(whole, 1)).astype(np.float32), columns, groups, strings)
+
+
+KINDS: Final = {
+    "exact": Kind("query_product", exact, TextParams, "strings"),
+    "prefix": Kind("query_product", prefix, TextParams, "strings"),
+    "similarity": Kind("query_product", similarity, SimilarityParams, "strings"),
+    "ngram": Kind("query_product", ngram, NgramParams, "strings"),
+}
+
+
+def _beginnings(columns: Columns, groups: Offsets, key: str) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
+    from ltr.features import kernels
+
+    def compare() -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
+        strings = columns.state.strings[key]
+        codes, cuts = strings.characters
+        asked, ends = columns.characters
+        alike = np.zeros(len(columns.rows), dtype=np.int32)
+        equal = np.zeros(len(columns.rows), dtype=np.bool_)
+        kernels.beginnings(codes, cuts, strings.bounds, columns.rows, groups, asked, ends, alike, equal)
+        return alike, equal
+
+    return columns.once(("beginnings", key), compare)
+
+
+def _known(values: Floats, columns: Columns, groups: Offsets, strings: Strings) -> Floats:
+    """The values, NaN where the query or the field is empty."""
+    said = np.repeat(np.diff(columns.characters[1]) > 0, np.diff(groups))
+    return np.where(said & (np.diff(strings.bounds)[columns.rows] > 0), values, np.float32(np.nan))

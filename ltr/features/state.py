@@ -1,0 +1,259 @@
+"""The state of a catalogue: all that features know of its products, worked out once.
+
+Built for one feature set: only the fields that it names are analysed and encoded. Saved as Parquet and NumPy arrays
+without pickle; vectors are memory-mapped when loaded. ``version`` follows from the content, ``as_of`` is the caller's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from ltr.datasets import FieldType
+from ltr.errors import BundleError, DataError, FeatureSetError, suggestion
+from ltr.features.definition import FeatureSet
+from ltr.features.params import FORMS, Source
+from ltr.features.terms import Strings, Tokens, read, spell, tokenise
+from ltr.frames import check
+from ltr.progress import bar
+
+if TYPE_CHECKING:
+    from ltr.encoders import Encoder
+
+__all__ = ["Schema", "State", "build", "load"]
+
+T = TypeVar("T")
+
+_ROWS_HASHED_AT_ONCE: Final = 10_000
+
+
+@dataclass(frozen=True)
+class Schema:
+    """What a state promises to the features: its analyzer, its catalogue's fields, the sources it holds."""
+
+    analyzer: str
+    fields: dict[str, FieldType]
+    sources: tuple[Source, ...]
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the promise."""
+        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class State:
+    """Products and what is known of them; get one from ``build`` or ``load``.
+
+    Each mapping is keyed by field (``title``), or by fields read as one (``title+overview``). Arrays have a last row for
+    a product that the catalogue lacks, vectors and products do not.
+    """
+
+    products: pl.DataFrame
+    schema: Schema
+    tokens: Mapping[str, Tokens]
+    strings: Mapping[str, Strings]
+    numbers: Mapping[str, NDArray[np.float64]]
+    vectors: Mapping[str, NDArray[np.float32]]
+    encoded: Mapping[str, NDArray[np.bool_]]  # whether a row has a text that its vector stands for
+    vocabulary: Mapping[str, int]
+    version: str
+    as_of: str | None = None
+    _row: dict[str, int] = field(default_factory=dict, repr=False, compare=False)
+    _made: dict[Hashable, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Number the products."""
+        self._row.update(zip(self.products["product_id"].to_list(), range(self.products.height), strict=True))
+
+    def __len__(self) -> int:
+        """Return how many products the catalogue has."""
+        return self.products.height
+
+    def rows(self, product_ids: Sequence[str]) -> NDArray[np.int64]:
+        """Row of each product; −1 for one that the catalogue lacks."""
+        find = self._row.get
+        return np.fromiter((find(product_id, -1) for product_id in product_ids), np.int64, count=len(product_ids))
+
+    def once(self, key: Hashable, make: Callable[[], T]) -> T:
+        """What ``make`` returns, worked out at the first call for this key and kept."""
+        if key not in self._made:
+            self._made[key] = make()
+        made: T = self._made[key]
+        return made
+
+    def save(self, directory: Path) -> None:
+        """Write the state into an existing directory."""
+        self.products.write_parquet(directory / "products.parquet")
+        pl.DataFrame({"term": list(self.vocabulary)}, schema={"term": pl.String}).write_parquet(
+            directory / "vocabulary.parquet"
+        )
+        for number, source in enumerate(self.schema.sources):
+            stem = directory / f"{number:03d}"
+            if source.form == "tokens":
+                np.save(f"{stem}.ids.npy", self.tokens[source.key].ids)
+                np.save(f"{stem}.bounds.npy", self.tokens[source.key].bounds)
+            elif source.form == "strings":
+                values = self.strings[source.key]
+                pl.DataFrame({"value": values.values}, schema={"value": pl.String}).write_parquet(f"{stem}.parquet")
+                np.save(f"{stem}.bounds.npy", values.bounds)
+            elif source.form == "vectors":
+                np.save(f"{stem}.vectors.npy", self.vectors[source.key])
+        header = {"version": self.version, "as_of": self.as_of, **asdict(self.schema)}
+        (directory / "state.json").write_text(json.dumps(header, indent=2) + "\n", encoding="utf-8")
+
+
+def build(
+    products: pl.DataFrame,
+    feature_set: FeatureSet,
+    *,
+    fields: Mapping[str, FieldType],
+    encoder: Encoder | None,
+    vector_fields: Sequence[str] = (),
+    as_of: str | None = None,
+) -> State:
+    """Analyse and encode a catalogue for a feature set.
+
+    Args:
+        products: the catalogue.
+        feature_set: what to prepare for.
+        fields: type of each catalogue field.
+        encoder: may be None where no vectors are asked for.
+        vector_fields: text fields to encode besides those of the feature set.
+        as_of: the time that the catalogue stands for, ISO 8601; not read from a clock.
+
+    Raises:
+        FeatureSetError: a feature names a field that the catalogue lacks, or one of another type.
+    """
+    products = check(products, "products")
+    _check_fields(feature_set, products, fields)
+    extra = {Source("vectors", (name,)) for name in vector_fields}
+    sources = tuple(sorted({source for source in feature_set.sources if source.form != "named"} | extra))
+    schema = Schema(feature_set.analyzer, dict(fields), sources)
+    vocabulary: dict[str, int] = {}
+    tokens: dict[str, Tokens] = {}
+    strings: dict[str, Strings] = {}
+    with bar("analysing", total=len(sources)) as advance:
+        for source in sources:
+            if source.form == "tokens":
+                tokens[source.key] = tokenise(read(products, source.fields), feature_set.analyzer, vocabulary)
+            elif source.form == "strings":
+                strings[source.key] = spell(read(products, source.fields))
+            advance(1)
+    vectors = _vectors(products, sources, encoder)
+    return State(
+        products, schema, tokens, strings, _numbers(products, sources), vectors, _encoded(products, sources), vocabulary,
+        version=_version(products, schema, encoder.digest if encoder and vectors else ""), as_of=as_of,
+    )  # fmt: skip
+
+
+def load(directory: Path) -> State:
+    """Read a saved state.
+
+    Raises:
+        BundleError: a file is missing or is not what was saved.
+    """
+    try:
+        header = json.loads((directory / "state.json").read_text(encoding="utf-8"))
+        sources = tuple(Source(source["form"], tuple(source["fields"])) for source in header["sources"])
+        schema = Schema(header["analyzer"], header["fields"], sources)
+        products = pl.read_parquet(directory / "products.parquet")
+        terms = pl.read_parquet(directory / "vocabulary.parquet")["term"].to_list()
+        vocabulary = dict(zip(terms, range(len(terms)), strict=True))
+        tokens: dict[str, Tokens] = {}
+        strings: dict[str, Strings] = {}
+        vectors: dict[str, NDArray[np.float32]] = {}
+        for number, source in enumerate(sources):
+            stem = directory / f"{number:03d}"
+            if source.form == "tokens":
+                tokens[source.key] = Tokens(_array(f"{stem}.ids.npy"), _array(f"{stem}.bounds.npy"), vocabulary)
+            elif source.form == "strings":
+                values = pl.read_parquet(f"{stem}.parquet")["value"].to_list()
+                strings[source.key] = Strings(values, _array(f"{stem}.bounds.npy"))
+            elif source.form == "vectors":
+                vectors[source.key] = np.load(f"{stem}.vectors.npy", mmap_mode="r", allow_pickle=False)
+        return State(
+            products, schema, tokens, strings, _numbers(products, sources), vectors, _encoded(products, sources),
+            vocabulary, version=header["version"], as_of=header["as_of"],
+        )  # fmt: skip
+    except (OSError, EOFError, KeyError, TypeError, ValueError, pl.exceptions.PolarsError) as error:
+        raise BundleError(
+            f"the state in {str(directory)!r} cannot be read: {error}", hint="copy the bundle again, or train again"
+        ) from error
+
+
+def _array(path: str) -> NDArray[Any]:
+    array: NDArray[Any] = np.load(path, allow_pickle=False)
+    return array
+
+
+def _check_fields(feature_set: FeatureSet, products: pl.DataFrame, fields: Mapping[str, FieldType]) -> None:
+    for feature in feature_set.features:
+        for source in feature.sources:
+            allowed = FORMS[source.form]
+            for name in source.fields:
+                place = f"{feature_set.name}: feature {feature.name!r} ({feature.kind}) names field {name!r}"
+                if name not in fields or name not in products.columns:
+                    usable = [
+                        other for other, type_ in fields.items() if type_ in allowed and other in products.columns
+                    ]
+                    raise FeatureSetError(
+                        f"{place}, which the catalogue lacks", hint=suggestion(name, usable, noun="fields of that kind")
+                    )
+                if fields[name] not in allowed:
+                    usable = [other for other, type_ in fields.items() if type_ in allowed]
+                    raise FeatureSetError(
+                        f"{place}, which is of type {fields[name]}, not {' or '.join(allowed)}",
+                        hint=suggestion(name, usable, noun="fields of that type"),
+                    )
+
+
+def _numbers(products: pl.DataFrame, sources: Sequence[Source]) -> dict[str, NDArray[np.float64]]:
+    names = [source.key for source in sources if source.form == "numbers"]
+    try:
+        columns = {name: products[name].cast(pl.Float64).fill_null(np.nan).to_numpy() for name in names}
+    except pl.exceptions.PolarsError as error:
+        raise DataError(f"the products frame: a number field is not numeric: {error}") from error
+    return {name: np.append(np.where(np.isinf(values), np.nan, values), np.nan) for name, values in columns.items()}
+
+
+def _encoded(products: pl.DataFrame, sources: Sequence[Source]) -> dict[str, NDArray[np.bool_]]:
+    return {
+        source.key: np.array([any(map(str.strip, cells)) for cells in [*read(products, source.fields), []]], dtype=np.bool_)
+        for source in sources
+        if source.form == "vectors"
+    }  # fmt: skip
+
+
+def _vectors(
+    products: pl.DataFrame, sources: Sequence[Source], encoder: Encoder | None
+) -> dict[str, NDArray[np.float32]]:
+    wanted = [source for source in sources if source.form == "vectors"]
+    if not wanted:
+        return {}
+    if encoder is None:
+        raise FeatureSetError(
+            f"vectors of {[source.key for source in wanted]} need an encoder", hint="set [encoder] model in experiment.toml"
+        )  # fmt: skip
+    return {
+        source.key: np.ascontiguousarray(
+            encoder.encode([". ".join(cells) for cells in read(products, source.fields)]), dtype=np.float32
+        )
+        for source in wanted
+    }
+
+
+def _version(products: pl.DataFrame, schema: Schema, encoder: str) -> str:
+    """SHA-256 of the catalogue's content, how it was analysed, and what encoded it."""
+    digest = hashlib.sha256(f"{schema.digest} {encoder} {products.columns}\n".encode())
+    for start in range(0, products.height, _ROWS_HASHED_AT_ONCE):
+        digest.update(products.slice(start, _ROWS_HASHED_AT_ONCE).write_ndjson().encode())
+    return digest.hexdigest()
