@@ -28,6 +28,7 @@ from ltr.errors import BundleError, BundleMismatchError, LtrError
 if TYPE_CHECKING:
     import polars as pl
 
+    from ltr.datasets import FieldType
     from ltr.encoders import Encoder
     from ltr.features.definition import FeatureSet
     from ltr.features.state import State
@@ -44,7 +45,7 @@ class CatalogueFacts:
     """What of the dataset a bundle needs when the dataset is gone."""
 
     source: str
-    fields: dict[str, str]
+    fields: dict[str, FieldType]
     title: str
     retrieval_fields: dict[str, float]
     scale: str
@@ -184,7 +185,9 @@ def _manifest(path: Path) -> dict[str, Any]:
     manifest = _read_json(path / "bundle.json")
     number = manifest.get("format")
     if not isinstance(number, int) or number < 1 or number > FORMAT:
-        raise BundleError(f"{path} has format {number!r}; this ltr reads 1 to {FORMAT}", hint="upgrade ltr, or train again")
+        raise BundleError(
+            f"{path} has format {number!r}; this ltr reads 1 to {FORMAT}", hint="upgrade ltr, or train again"
+        )
     return manifest
 
 
@@ -199,7 +202,9 @@ def _verify(path: Path, manifest: Mapping[str, Any]) -> None:
             if name not in found:
                 raise BundleError(f"{path}: {part}/{name} is missing", hint="copy the bundle again, or train again")
             if files.get(name) != found[name]:
-                raise BundleError(f"{path}: {part}/{name} is not what was saved", hint="copy the bundle again, or train again")
+                raise BundleError(
+                    f"{path}: {part}/{name} is not what was saved", hint="copy the bundle again, or train again"
+                )
 
 
 def _digests(directory: Path) -> dict[str, str]:
@@ -218,13 +223,18 @@ def _atomically(parent: Path, name: str, write: Callable[[Path], None]) -> Path:
         parent.mkdir(parents=True, exist_ok=True)
         draft = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=parent))
     except OSError as error:
-        raise BundleError(f"cannot write under {str(parent)!r}: {error.strerror}", hint="choose a writable directory") from error
+        raise BundleError(
+            f"cannot write under {str(parent)!r}: {error.strerror}", hint="choose a writable directory"
+        ) from error
     try:
         write(draft)
         draft.chmod(0o755)
         return _rename(draft, parent, name)
     except OSError as error:
-        raise BundleError(f"the bundle could not be saved under {str(parent)!r}: {error.strerror or error}", hint="free some space, then train again") from error
+        raise BundleError(
+            f"the bundle could not be saved under {str(parent)!r}: {error.strerror or error}",
+            hint="free some space, then train again",
+        ) from error
     finally:
         shutil.rmtree(draft, ignore_errors=True)
 

@@ -94,7 +94,7 @@ def test_a_bad_override_is_named(case, tmp_path):
 def test_files_that_are_not_toml_are_named(tmp_path):
     with pytest.raises(ConfigError, match="does not exist"):
         read_experiment(tmp_path / "none.toml")
-    with pytest.raises(ConfigError, match="is not TOML: .*line 1"):
+    with pytest.raises(ConfigError, match=r"is not TOML: .*line 1"):
         read_experiment(write(tmp_path / "broken.toml", "name = \n"))
     (tmp_path / "latin.toml").write_bytes(b'name = "caf\xe9"')
     with pytest.raises(ConfigError, match=r"is not UTF-8 \(byte 11\)"):

@@ -31,7 +31,15 @@ def _train(experiment: str, cache: str) -> tuple[float, float]:
     )
     with tempfile.TemporaryDirectory() as out:
         start = time.perf_counter()
-        arguments = ["train", experiment, "--json", "--bundles", out, "--set", f"tracking.uri=sqlite:///{out}/mlflow.db"]
+        arguments = [
+            "train",
+            experiment,
+            "--json",
+            "--bundles",
+            out,
+            "--set",
+            f"tracking.uri=sqlite:///{out}/mlflow.db",
+        ]
         done = subprocess.run(
             [sys.executable, "-c", code, *arguments],
             env=os.environ | {"LTR_CACHE_HOME": cache},

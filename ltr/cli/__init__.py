@@ -40,7 +40,9 @@ def run(arguments: list[str]) -> int:
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EROFS):
             raise
-        return _fail(f"{error.filename or 'a file'} could not be written: {error.strerror}; free some space or choose another place")
+        return _fail(
+            f"{error.filename or 'a file'} could not be written: {error.strerror}; free some space or choose another place"
+        )
 
 
 def _fail(message: str) -> int:

@@ -18,7 +18,9 @@ def evaluate(
     bundle: Annotated[str, typer.Argument(help="A bundle directory.")],
     judgments: Annotated[Path, typer.Option(help="CSV, TSV, Parquet or JSON Lines: query, product_id, grade.")],
     products: Annotated[Path | None, typer.Option(help="Another catalogue than the bundle's own.")] = None,
-    measures: Annotated[list[str] | None, typer.Option(help="Measures, such as nDCG@10; default: the experiment's.")] = None,
+    measures: Annotated[
+        list[str] | None, typer.Option(help="Measures, such as nDCG@10; default: the experiment's.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Rerank judged lists with a saved bundle and print the measures beside those of the retrieval order."""

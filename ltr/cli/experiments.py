@@ -31,12 +31,16 @@ def experiments(as_json: Annotated[bool, typer.Option("--json", help="Print one 
     table = Table("experiment", "last result", "bundle", "question")
     for entry in listing:
         last = entry["last"]
-        table.add_row(*[Text(str(cell)) for cell in (entry["name"], _headline(last), last.get("bundle", ""), entry["question"])])
+        table.add_row(
+            *[Text(str(cell)) for cell in (entry["name"], _headline(last), last.get("bundle", ""), entry["question"])]
+        )
     console().print(table if listing else Text("no experiments under experiments/"))
 
 
 def reproduce(
-    name: Annotated[list[str] | None, typer.Argument(help="Experiments; default: all that have an expected.toml.")] = None,
+    name: Annotated[
+        list[str] | None, typer.Argument(help="Experiments; default: all that have an expected.toml.")
+    ] = None,
     accept: Annotated[bool, typer.Option("--accept", help="Write what was found as the new expectation.")] = False,
 ) -> int:
     """Run experiments again and check every figure of their expected.toml; exit code 1 where one is off."""
@@ -58,7 +62,10 @@ def reproduce(
         for figure in expectation.check(expectation.read(expected), result):
             verdict = Text("ok  ", style="green") if figure.ok else Text("FAIL", style="red")
             measured = "missing" if figure.found is None else f"{figure.found:.4f}"
-            out.print(verdict, Text(f"{each} {figure.name}: expected {figure.expected:.4f} ± {figure.tolerance:g}, found {measured}"))
+            out.print(
+                verdict,
+                Text(f"{each} {figure.name}: expected {figure.expected:.4f} ± {figure.tolerance:g}, found {measured}"),
+            )
             failed += not figure.ok
     return 1 if failed else 0
 

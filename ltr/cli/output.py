@@ -40,7 +40,9 @@ def cache_home() -> Path:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ConfigError(f"the cache {str(path)!r} cannot be made: {error.strerror}", hint="set LTR_CACHE_HOME") from error
+        raise ConfigError(
+            f"the cache {str(path)!r} cannot be made: {error.strerror}", hint="set LTR_CACHE_HOME"
+        ) from error
     return path
 
 
@@ -60,13 +62,13 @@ def measures_table(rows: Rows, *, title: str) -> Table:
     table.add_column("")
     for row, label in rows.labels.items():
         values = rows.measures[row]
-        cells = [label, f"{values[first].mean:.4f}", f"{values[first].low:.4f}–{values[first].high:.4f}"]
+        cells = [label, f"{values[first].mean:.4f}", f"{values[first].low:.4f} to {values[first].high:.4f}"]
         cells += [f"{values[name].mean:.4f}" for name in others]
         if comparison := compared.get(row):
             verdict = ("better" if comparison.difference > 0 else "worse") if comparison.proven else "not proven"
             cells += [
                 f"{comparison.difference:+.4f}",
-                f"{comparison.low:+.4f}–{comparison.high:+.4f}",
+                f"{comparison.low:+.4f} to {comparison.high:+.4f}",
                 _p_value(comparison.p_holm),
                 verdict,
             ]

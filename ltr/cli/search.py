@@ -43,7 +43,7 @@ def search(
             console().print(Text(f"nothing in the catalogue matches {query!r}"))
         return
     reranked = bundles.rerank(loaded, retrieved.with_columns(query=pl.lit(query)))
-    before = {product: rank for product, rank in retrieved.select("product_id", "rank").iter_rows()}
+    before = dict(retrieved.select("product_id", "rank").iter_rows())
     if as_json:
         print_json(
             {
@@ -59,7 +59,7 @@ def search(
     for left, right in zip(_rows(retrieved, titles, top), _rows(reranked, titles, top), strict=True):
         moved = before[right["product_id"]] - right["rank"]
         style = "green" if moved > 0 else "red" if moved < 0 else ""
-        cells = [Text(str(left["rank"])), Text(left["title"]), Text(right["title"])]
+        cells = [Text(str(left["rank"])), Text(str(left["title"])), Text(str(right["title"]))]
         table.add_row(*cells, Text(f"{moved:+d}" if moved else "=", style=style))
     console().print(table)
 

@@ -16,7 +16,9 @@ __all__ = ["track", "train"]
 
 def train(
     experiment: Annotated[str, typer.Argument(help="A name under experiments/, or a path.")],
-    override: Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE, such as ranker.num_leaves=31.")] = None,
+    override: Annotated[
+        list[str] | None, typer.Option("--set", help="KEY=VALUE, such as ranker.num_leaves=31.")
+    ] = None,
     bundles: Annotated[Path, typer.Option(help="Where the bundle goes.")] = Path("bundles"),
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
@@ -46,6 +48,8 @@ def track(
 
 def show(result: Result) -> None:
     """The tables, and what a person needs to act on them."""
+    from ltr import tracking
+
     out = console()
     out.print(measures_table(result.table, title=result.experiment))
     for column, rows in result.also.items():
@@ -64,7 +68,7 @@ def show(result: Result) -> None:
         "seconds": ", ".join(f"{stage} {value:.1f}" for stage, value in result.seconds.items()),
         "bundle": result.bundle,
         "MLflow": f"run {result.run_id} in {result.tracking_uri}" if result.run_id else "not tracked",
-        "open": "make mlflow" if result.run_id else "",
+        "open": f"make mlflow, or: {tracking.opened_by(result.tracking_uri)}" if result.run_id else "",
     }
     for name, text in facts.items():
         if text:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
@@ -27,21 +27,22 @@ __all__ = ["read_products"]
 _EMPTY = {"number": pl.Float64(), "boolean": pl.Boolean(), "time": pl.Datetime("us", "UTC")}
 
 
-def read_products(path: Path, *, config: DataConfig, fields: Mapping[str, str], title: str) -> tuple[pl.DataFrame, list[str]]:
+def read_products(
+    path: Path, *, config: DataConfig, fields: Mapping[str, FieldType], title: str
+) -> tuple[pl.DataFrame, list[str]]:
     """Read a catalogue for a bundle: the products with all of ``fields``, and the fields that the file lacks."""
     source: Any = importlib.import_module(SOURCES[config.source])
-    types = cast("Mapping[str, FieldType]", fields)
     frame, _ = read_files(path, columns=config.columns)
     official: dict[str, str] = getattr(source, "OFFICIAL", {})
     frame = frame.rename(
         {theirs: ours for ours, theirs in official.items() if theirs in frame.columns and ours not in frame.columns}
     )
-    present = {name: kind for name, kind in types.items() if name in frame.columns}
+    present = {name: kind for name, kind in fields.items() if name in frame.columns}
     if title not in present:
         raise DataError(f"{path} has no column {title!r}, the title", hint=f"its columns are {frame.columns}")
-    lacking = [name for name in types if name not in present]
+    lacking = [name for name in fields if name not in present]
     whole = typed(frame.select("product_id", *present), present, path=path).with_columns(
-        pl.lit(None, dtype=_EMPTY.get(types[name], pl.String())).alias(name) for name in lacking
+        pl.lit(None, dtype=_EMPTY.get(fields[name], pl.String())).alias(name) for name in lacking
     )
-    cleaned = getattr(source, "cleaned", lambda products: products)(whole.select("product_id", *types))
+    cleaned = getattr(source, "cleaned", lambda products: products)(whole.select("product_id", *fields))
     return check(cleaned, "products", where=str(path)), lacking

@@ -3,7 +3,7 @@
 A shelf of products and a list of intents come first, as numbers; from them alone follow the grades (``shop_truth``). Merchants
 then describe the shelf and shoppers put the intents into words, each from a random stream of its own, so that the
 same shop told in other words (``text_seed``) has the same truth: intent decides, not text. Nothing is read from
-outside; one seed is one shop on every platform.
+outside; one seed is one shop on every platform (and release of NumPy that keeps its streams, NEP 19).
 
 >>> from ltr.config import DataConfig
 >>> shop = build(DataConfig(source="shop", size=300, queries=40))
@@ -13,7 +13,8 @@ outside; one seed is one shop on every platform.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -26,14 +27,14 @@ from ltr.datasets.shop_intents import Intent, Search, intents, searches
 from ltr.datasets.shop_merchants import FIELDS, catalogue
 from ltr.datasets.shop_shoppers import phrases
 from ltr.datasets.shop_truth import grades
-from ltr.datasets.shop_vocabulary import Term, Vocabulary, vocabulary
+from ltr.datasets.shop_vocabulary import Brand, Category, Department, Term, Vocabulary, vocabulary
 
 if TYPE_CHECKING:
     from ltr.config import DataConfig
 
 __all__ = ["SEGMENTS", "TEXT_FIELDS", "Truth", "build", "load", "truth"]
 
-TEXT_FIELDS: Final = {"title": 3.0, "brand": 1.5, "category": 1.0, "description": 1.0}
+TEXT_FIELDS: Final = {"title": 3.0, "brand": 1.5, "category": 2.0, "color": 1.0, "material": 1.0, "description": 1.0}
 # Segment -> its share of the queries, most popular first.
 SEGMENTS: Final = {"head": 0.1, "torso": 0.3, "tail": 0.6}
 # Intents for each query: the rest are further wordings.
@@ -101,7 +102,7 @@ def build(config: DataConfig, *, text_seed: int | None = None) -> Dataset:
         notes=(
             f"Simulated from seed {config.seed}: no shop, brand or shopper in it is real.",
             "Grades follow from the query's intent and the product's true attributes, with a tenth of them one off; every pair is known.",
-            "Wordings of one intent share their grades: [split] group = \"intent\" keeps them together.",
+            'Wordings of one intent share their grades: [split] group = "intent" keeps them together.',
         ),
     )
 
@@ -164,7 +165,9 @@ def _true_products(world: _World) -> pl.DataFrame:
             "material": [_name(words.materials, number) for number in shelf.material],
             "audience": [_name(words.audiences, number) for number in shelf.audience],
             "traits": [[words.traits[place].name for place in np.flatnonzero(row)] for row in shelf.traits],
-            "sizes": [[label for bit, label in enumerate(words.sizes) if have >> bit & 1] for have in shelf.sizes.tolist()],
+            "sizes": [
+                [label for bit, label in enumerate(words.sizes) if have >> bit & 1] for have in shelf.sizes.tolist()
+            ],
             "quality": shelf.quality,
             "price": shelf.price,
             "list_price": shelf.list_price,
@@ -204,3 +207,7 @@ def _true_intents(world: _World) -> pl.DataFrame:
             }
         )
     return pl.DataFrame(rows, infer_schema_length=None)
+
+
+def _name(things: Sequence[Term | Brand | Category | Department], number: int) -> str | None:
+    return things[number].name if number >= 0 else None

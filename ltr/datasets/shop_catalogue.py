@@ -98,7 +98,7 @@ def stock(words: Vocabulary, size: int, rng: np.random.Generator) -> Shelf:
             material[rows] = _drawn(each.materials, usual, len(rows), rng)
         if each.audiences:
             audience[rows] = _drawn(each.audiences, [1.0] * len(each.audiences), len(rows), rng)
-        traits[np.ix_(rows, each.traits)] = rng.random((len(rows), len(each.traits))) < 0.32
+        traits[rows[:, None], np.array(each.traits)] = rng.random((len(rows), len(each.traits))) < 0.32
         sizes[rows] = _size_runs(each.sizes, len(rows), rng)
     tier = np.array([each.tier for each in words.brands], dtype=np.float64)[brand]
     quality = 0.45 * tier + rng.normal(size=size)

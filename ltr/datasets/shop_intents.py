@@ -2,9 +2,9 @@
 
 An intent is taken from a product that exists (popular ones more often), so that something answers it: what the product is,
 at the level of its type, category or department, or its brand alone, and some of its attributes. How often it is searched
-falls by a factor of 8 with each attribute that it names, which makes the head short and the tail long:
+falls by a factor of 6 with each attribute that it names, which makes the head short and the tail long:
 
-    searches ∝ demand(what) · 8^−attributes · exp(0.6 ε)
+    searches ∝ demand(what) · 6^−attributes · exp(0.6 ε)
 
 A search is one intent in one wording; several wordings of one intent share its grades.
 """
@@ -17,9 +17,9 @@ from dataclasses import dataclass, fields
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ltr.datasets.shop_catalogue import Shelf
+from ltr.datasets.shop_templates import weighted
 from ltr.datasets.shop_vocabulary import Vocabulary
 
 __all__ = ["Intent", "Search", "intents", "searches"]
@@ -27,10 +27,10 @@ __all__ = ["Intent", "Search", "intents", "searches"]
 # Level -> (how common, how much of the department's asks it keeps): who searches broadly names less.
 _LEVELS: Final = {"type": (0.74, 1.0), "category": (0.12, 0.6), "department": (0.04, 0.5), "brand": (0.10, 0.4)}
 _WISHES: Final = {"cheap": 0.4, "top": 0.25, "sale": 0.15, "premium": 0.12, "new": 0.08}
-_PLAIN: Final = 0.2
-_WISHING: Final = 0.08
-_LIMITING: Final = 0.06
-_MISSPELLED: Final = 0.13
+_PLAIN: Final = 0.25
+_WISHING: Final = 0.06
+_LIMITING: Final = 0.04
+_MISSPELLED: Final = 0.08
 
 
 @dataclass(frozen=True)
@@ -62,8 +62,8 @@ class Intent:
     def attributes(self) -> int:
         """How many attributes are named beyond what is wanted."""
         plain = Intent(self.level, self.department, self.category, self.kind)
-        named = sum(getattr(self, each.name) != getattr(plain, each.name) for each in fields(self))
-        return named - (self.level == "brand")
+        named = [each.name for each in fields(self) if getattr(self, each.name) != getattr(plain, each.name)]
+        return len(named) - (self.level == "brand")
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ def searches(words: Vocabulary, wanted: Sequence[Intent], count: int, rng: np.ra
 
 
 def _intent(words: Vocabulary, shelf: Shelf, row: int, rng: np.random.Generator) -> Intent:
-    level = _one(_LEVELS, [common for common, _ in _LEVELS.values()], rng)
+    level = weighted(_LEVELS, [common for common, _ in _LEVELS.values()], rng)
     department, category = int(shelf.department[row]), int(shelf.category[row])
     what: dict[str, Any] = {
         "type": {"department": department, "category": category, "kind": int(shelf.kind[row])},
@@ -124,7 +124,7 @@ def _intent(words: Vocabulary, shelf: Shelf, row: int, rng: np.random.Generator)
     if rng.random() < _LIMITING:
         what["limit"] = _limit(shelf.price[row] * (1 + 0.3 * rng.random()))
     elif rng.random() < _WISHING:
-        what["wish"] = _one(_WISHES, list(_WISHES.values()), rng)
+        what["wish"] = weighted(_WISHES, list(_WISHES.values()), rng)
     return Intent(level, **what)
 
 
@@ -167,11 +167,6 @@ def _demand(words: Vocabulary, intent: Intent) -> float:
         "type": sum(each.demand for number, each in enumerate(words.types) if number == intent.kind),
         "category": sum(each.demand for each in words.types if each.category == intent.category) / 2,
         "department": sum(each.demand for each in words.types if each.department == intent.department) / 4,
-        "brand": 2 * words.brands[intent.brand].fame,
+        "brand": words.brands[intent.brand].fame,
     }[intent.level]
-    return float(base * 8.0**-intent.attributes)
-
-
-def _one(choices: Any, weights: Sequence[float], rng: np.random.Generator) -> Any:
-    share: NDArray[np.float64] = np.asarray(weights, dtype=np.float64)
-    return list(choices)[int(rng.choice(len(share), p=share / share.sum()))]
+    return float(base * 6.0**-intent.attributes)

@@ -1,6 +1,6 @@
 """What the demo shop's merchants write: titles, descriptions and the catalogue's fields, from the shelf.
 
-Nothing here is known to the truth. A merchant uses the usual word for a thing in 55 % of cases and any word for it in the
+Nothing here is known to the truth. A merchant uses the usual word for a thing in 75 % of cases and any word for it in the
 others, leaves things out, and writes about other things too ("goes well with your black boots"); what the catalogue
 exposes has gaps and mistakes at the rates of ``MISSING`` and ``MISFILED``.
 """
@@ -8,7 +8,7 @@ exposes has gaps and mistakes at the rates of ``MISSING`` and ``MISFILED``.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -16,9 +16,10 @@ import polars as pl
 
 from ltr.datasets import FieldType
 from ltr.datasets.shop_catalogue import Shelf
+from ltr.datasets.shop_templates import fill, one, slots_of, usual
 from ltr.datasets.shop_vocabulary import Term, Vocabulary
 
-__all__ = ["FIELDS", "MISFILED", "MISSING", "catalogue", "one"]
+__all__ = ["FIELDS", "MISFILED", "MISSING", "catalogue"]
 
 FIELDS: Final[dict[str, FieldType]] = {
     "title": "text",
@@ -41,7 +42,7 @@ FIELDS: Final[dict[str, FieldType]] = {
 MISSING: Final = {"description": 0.05, "color": 0.10, "material": 0.12, "audience": 0.08, "price": 0.01}
 # The category is the department's name, or that of another category.
 MISFILED: Final = {"coarse": 0.10, "wrong": 0.02}
-_USUAL: Final = 0.55
+_USUAL: Final = 0.75
 
 
 def catalogue(words: Vocabulary, shelf: Shelf, rng: np.random.Generator) -> pl.DataFrame:
@@ -51,8 +52,9 @@ def catalogue(words: Vocabulary, shelf: Shelf, rng: np.random.Generator) -> pl.D
     for row in range(len(shelf)):
         slots = _slots(words, shelf, row, rng)
         titles.append(_title(styles[shelf.brand[row]], slots, rng))
+        # The text below a title often has another word for the thing.
+        slots["type"] = usual(words.types[shelf.kind[row]].words, _USUAL, rng)
         descriptions.append(_description(words, slots, rng))
-    sizes = [[label for bit, label in enumerate(words.sizes) if have >> bit & 1] for have in shelf.sizes.tolist()]
     written: dict[str, Any] = {
         "product_id": shelf.product_ids,
         "title": titles,
@@ -62,7 +64,7 @@ def catalogue(words: Vocabulary, shelf: Shelf, rng: np.random.Generator) -> pl.D
         "color": _kept(_written(words.colours, shelf.colour, rng), "color", rng),
         "material": _kept(_written(words.materials, shelf.material, rng), "material", rng),
         "audience": _kept([words.audiences[a].name if a >= 0 else None for a in shelf.audience], "audience", rng),
-        "sizes": [have or None for have in sizes],
+        "sizes": [_labels(words, bits) or None for bits in shelf.sizes],
         "price": _kept(shelf.price.tolist(), "price", rng),
         # As in many shops, a list price is shown where it is struck through.
         "list_price": np.where(shelf.price < shelf.list_price, shelf.list_price, np.nan),
@@ -73,18 +75,11 @@ def catalogue(words: Vocabulary, shelf: Shelf, rng: np.random.Generator) -> pl.D
         "age_days": shelf.age_days,
     }
     types = {"text": pl.String, "keyword": pl.String, "number": pl.Float64}
-    schema = {"product_id": pl.String} | {name: types[kind] for name, kind in FIELDS.items()} | {"sizes": pl.List(pl.String)}
+    schema = (
+        {"product_id": pl.String} | {name: types[kind] for name, kind in FIELDS.items()} | {"sizes": pl.List(pl.String)}
+    )
     frame = pl.DataFrame(written).cast(schema)  # type: ignore[arg-type]
     return frame.with_columns(pl.col("list_price", "rating").fill_nan(None))
-
-
-def one(choices: Sequence[Any], rng: np.random.Generator) -> Any:
-    """Any of the choices, each as likely."""
-    return choices[int(rng.integers(len(choices)))]
-
-
-def _usual(term_words: Sequence[str], rng: np.random.Generator) -> str:
-    return term_words[0] if rng.random() < _USUAL else str(one(term_words, rng))
 
 
 def _styles(words: Vocabulary, rng: np.random.Generator) -> list[list[str]]:
@@ -102,71 +97,73 @@ def _slots(words: Vocabulary, shelf: Shelf, row: int, rng: np.random.Generator) 
     kind = words.types[shelf.kind[row]]
     neighbours = [each for each in words.types if each.department == kind.department and each is not kind]
     other, other2 = (one(neighbours if rng.random() < 0.7 else words.types, rng) for _ in range(2))
+    named = usual(kind.words, _USUAL, rng)
     slots = {
-        "type": _usual(kind.words, rng),
-        "type2": str(one(kind.words, rng)),
+        "type": named,
+        "type2": one([word for word in kind.words if word != named], rng),
         "brand": words.brands[shelf.brand[row]].name,
-        "model": str(one(words.wording.models, rng)),
+        "model": one(words.wording.models, rng),
         "number": str(rng.integers(10, 100) * 10),
-        "hype": str(one(words.wording.hype, rng)),
-        "hype2": str(one(words.wording.hype, rng)),
-        "other": _usual(other.words, rng),
-        "other2": _usual(other2.words, rng),
-        "other_plain": _usual(other.words, rng),
+        "hype": one(words.wording.hype, rng),
+        "hype2": one(words.wording.hype, rng),
+        "other": usual(other.words, _USUAL, rng),
+        "other2": usual(other2.words, _USUAL, rng),
         "other_brand": one(words.brands, rng).name,
-        "other_colour": str(one(one(words.colours, rng).words, rng)),
-        "other_trait": str(one([term for term in words.traits if not term.purpose], rng).words[0]),
-        "other_material": str(one(words.materials, rng).words[0]),
+        "other_colour": one(one(words.colours, rng).words, rng),
+        "other_trait": one([term for term in words.traits if not term.purpose], rng).words[0],
+        "other_material": one(words.materials, rng).words[0],
     }
-    for name, terms, number in (
-        ("colour", words.colours, shelf.colour[row]),
-        ("material", words.materials, shelf.material[row]),
-        ("audience", words.audiences, shelf.audience[row]),
-    ):
-        if number >= 0:
-            slots[name] = _usual(terms[number].words, rng)
+    if (shade := shelf.colour[row]) >= 0:
+        slots["colour"] = usual(words.colours[shade].words, _USUAL, rng)
+    if (material := shelf.material[row]) >= 0:
+        slots["material"] = usual(words.materials[material].words, _USUAL, rng)
+    if (audience := shelf.audience[row]) >= 0:
+        who = usual(words.audiences[audience].words[:2], _USUAL, rng)
+        whose = who + ("'" if who.endswith("s") else "'s")
+        slots |= {"audience": "everyone", "whose": who} if who == "unisex" else {"audience": who, "whose": whose}
     traits = [words.traits[number] for number in np.flatnonzero(shelf.traits[row])]
-    said = [_usual(term.words, rng) for term in traits if not term.purpose]
+    said = [usual(term.words, _USUAL, rng) for term in traits if not term.purpose]
     slots |= dict(zip(("trait", "trait2"), said, strict=False))
     if purposes := [term for term in traits if term.purpose]:
-        slots["purpose"] = _usual(one(purposes, rng).words, rng)
-    if have := [label for bit, label in enumerate(words.sizes) if shelf.sizes[row] >> bit & 1]:
-        slots["size"] = str(one(have, rng))
+        slots["purpose"] = usual(one(purposes, rng).words, _USUAL, rng)
+    if have := _labels(words, shelf.sizes[row]):
+        slots["size"] = one(have, rng)
     return slots
 
 
 def _title(styles: Sequence[str], slots: Mapping[str, str], rng: np.random.Generator) -> str:
-    """One of the brand's styles, the first more often; what the product lacks is left out."""
+    """One of the brand's styles, the first more often."""
     template = styles[0] if rng.random() < 0.65 else styles[1]
     capital = {name: re.sub(r"(^|\s)(\S)", lambda m: m[1] + m[2].upper(), text) for name, text in slots.items()}
-    text = re.sub(r"\{(\w+)\}", lambda slot: capital.get(slot[1], ""), template)
-    text = re.sub(r"\s+", " ", text).replace(" ,", "").replace(" for - ", " - ")
-    return re.sub(r"(^[\s,/-]+|[\s,/-]+$)", "", text).replace(" for ", " for ")
+    return fill(template, capital)
 
 
 def _description(words: Vocabulary, slots: Mapping[str, str], rng: np.random.Generator) -> str:
+    """An opener, one to four facts, and often what has nothing to do with the product."""
     parts = words.wording.descriptions
-    chosen: list[str] = [one(parts["openers"], rng)]
-    facts = [text for text in parts["facts"] if _fits(text, slots)]
-    order = rng.permutation(len(facts))[: int(rng.integers(1, 5))]
-    chosen += [facts[place] for place in order]
+    chosen = [one(parts["openers"], rng)]
+    told: set[str] = set()
+    wanted = int(rng.integers(1, 5))
+    for place in rng.permutation(len(parts["facts"])):
+        names = slots_of(parts["facts"][place])
+        if len(told) < wanted and names <= slots.keys() and not names & told:
+            told |= names
+            chosen.append(parts["facts"][place])
     if "purpose" in slots and rng.random() < 0.7:
         chosen.append(one(parts["purposes"], rng))
-    for chance in (0.65, 0.3):
-        if rng.random() < chance:
-            chosen.append(one(parts["distractors"], rng))
+    chosen += [one(parts["distractors"], rng) for chance in (0.5, 0.2) if rng.random() < chance]
     if rng.random() < 0.5:
         chosen.append(one(parts["closers"], rng))
-    sentences = [text.format_map(slots) for text in chosen]
+    sentences = [fill(text, slots) for text in chosen]
     return " ".join(text[0].upper() + text[1:] for text in sentences)
 
 
-def _fits(template: str, slots: Mapping[str, str]) -> bool:
-    return all(slot in slots for slot in re.findall(r"\{(\w+)\}", template))
+def _labels(words: Vocabulary, bits: int) -> list[str]:
+    return [label for place, label in enumerate(words.sizes) if int(bits) >> place & 1]
 
 
-def _written(terms: Sequence[Term], numbers: Sequence[int], rng: np.random.Generator) -> list[str | None]:
-    return [_usual(terms[number].words, rng) if number >= 0 else None for number in numbers]
+def _written(terms: Sequence[Term], numbers: Iterable[int], rng: np.random.Generator) -> list[str | None]:
+    return [usual(terms[number].words, _USUAL, rng) if number >= 0 else None for number in numbers]
 
 
 def _kept(values: Sequence[Any], field: str, rng: np.random.Generator) -> list[Any]:

@@ -1,6 +1,6 @@
 """What the demo shop's shoppers type: an intent in words, with synonyms, any order of words, and slips of the finger.
 
-Unlike a merchant, a shopper uses each word for a thing as often as any other. A slip is one of the four edits of Damerau
+A shopper keeps to the usual word for a thing less often than a merchant (60 %). A slip is one of the four edits of Damerau
 (CACM 1964: a letter missing, doubled, wrong or swapped with the next) in one word of five letters or more.
 
 >>> slip("running shoes", np.random.default_rng(7)) != "running shoes"
@@ -17,7 +17,7 @@ from typing import Final
 import numpy as np
 
 from ltr.datasets.shop_intents import Intent, Search
-from ltr.datasets.shop_merchants import one
+from ltr.datasets.shop_templates import fill, one, usual, weighted
 from ltr.datasets.shop_vocabulary import Vocabulary
 
 __all__ = ["Phrase", "phrases", "slip"]
@@ -25,9 +25,12 @@ __all__ = ["Phrase", "phrases", "slip"]
 # Each letter's neighbours on a QWERTY keyboard.
 _ROWS: Final = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
 _NEIGHBOURS: Final = {
-    letter: row[max(0, place - 1) : place] + row[place + 1 : place + 2] for row in _ROWS for place, letter in enumerate(row)
+    letter: row[max(0, place - 1) : place] + row[place + 1 : place + 2]
+    for row in _ROWS
+    for place, letter in enumerate(row)
 }
 _TRIES: Final = 25
+_USUAL: Final = 0.6
 
 
 @dataclass(frozen=True)
@@ -71,65 +74,69 @@ def slip(text: str, rng: np.random.Generator) -> str:
     elif edit == 1 and len(word) > 2 and word[at - 1] != word[at]:
         changed = word[: at - 1] + word[at] + word[at - 1] + word[at + 1 :]
     elif edit == 2 and (near := _NEIGHBOURS.get(word[at])):
-        changed = word[:at] + str(one(near, rng)) + word[at + 1 :]
+        changed = word[:at] + one(near, rng) + word[at + 1 :]
     else:
         changed = word[:at] + word[at] + word[at:]
     return " ".join([*parts[:place], changed, *parts[place + 1 :]])
 
 
 def _phrase(words: Vocabulary, intent: Intent, misspelled: bool, rng: np.random.Generator) -> Phrase:
-    texts = [text for text, _ in words.wording.orders]
-    share = np.array([share for _, share in words.wording.orders], dtype=np.float64)
-    order = texts[int(rng.choice(len(texts), p=share / share.sum()))]
-    slots = _slots(words, intent, rng)
-    if "audience" not in slots or "what" not in slots:
-        order = order.replace(" for {audience}", " {audience}")
-    filled = re.sub(r"\{(\w+)\}", lambda slot: slots.get(slot[1], ""), order)
-    meant = " ".join(filled.split())
+    orders = words.wording.orders
+    order = weighted([text for text, _ in orders], [share for _, share in orders], rng)
+    meant = fill(order, _slots(words, intent, rng)).removeprefix("for ")
     return Phrase(slip(meant, rng) if misspelled else meant, meant)
 
 
 def _slots(words: Vocabulary, intent: Intent, rng: np.random.Generator) -> dict[str, str]:
-    slots: dict[str, str] = {}
-    if intent.level == "type":
-        word = str(one(words.types[intent.kind].words, rng))
-        slots["what"] = _plural(word) if rng.random() < 0.25 else word
-    elif intent.level == "category":
-        slots["what"] = str(one(words.categories[intent.category].words, rng))
-    elif intent.level == "department":
-        slots["what"] = str(one(words.departments[intent.department].words, rng))
+    slots = _what(words, intent, rng)
     if intent.brand >= 0:
         name = words.brands[intent.brand].name.lower()
-        slots["brand"] = name.replace(" &", str(one(["", " and", " &"], rng)))
+        slots["brand"] = name.replace(" &", one(["", " and", " &"], rng))
     if intent.family >= 0:
-        # The family's word is that of the shade that is called like it.
-        shade = next(term for term in words.colours if term.name == words.families[intent.family])
-        slots["colour"] = shade.words[0]
-    if intent.shade >= 0:
-        slots["colour"] = str(one(words.colours[intent.shade].words, rng))
-    if intent.material >= 0:
-        slots["material"] = str(one(words.materials[intent.material].words, rng))
-    if intent.audience >= 0:
-        slots["audience"] = str(one(words.audiences[intent.audience].words, rng))
+        slots["colour"] = words.families[intent.family]
+    for name, terms, number in (
+        ("colour", words.colours, intent.shade),
+        ("material", words.materials, intent.material),
+        ("audience", words.audiences, intent.audience),
+    ):
+        if number >= 0:
+            slots[name] = usual(terms[number].words, _USUAL, rng)
     if intent.trait >= 0:
         term = words.traits[intent.trait]
-        word = str(one(term.words, rng))
+        word = usual(term.words, _USUAL, rng)
         slots |= {"purpose": f"for {word}"} if term.purpose else {"trait": word}
+    return slots | _terms(words, intent, rng)
+
+
+def _what(words: Vocabulary, intent: Intent, rng: np.random.Generator) -> dict[str, str]:
+    if intent.level == "type":
+        word = usual(words.types[intent.kind].words, _USUAL, rng)
+        return {"what": _plural(word) if rng.random() < 0.25 else word}
+    if intent.level == "category":
+        return {"what": usual(words.categories[intent.category].words, _USUAL, rng)}
+    if intent.level == "department":
+        return {"what": usual(words.departments[intent.department].words, _USUAL, rng)}
+    return {}
+
+
+def _terms(words: Vocabulary, intent: Intent, rng: np.random.Generator) -> dict[str, str]:
+    """The size, and what it may cost."""
+    slots: dict[str, str] = {}
     if intent.size >= 0:
         label = words.sizes[intent.size].lower()
         slots["size"] = label if " " in label else one(["", "size "], rng) + label
     if intent.limit > 0:
-        slots["price"] = str(one(words.wording.prices, rng)).format(limit=f"{intent.limit:.0f}")
+        slots["price"] = one(words.wording.prices, rng).format(limit=f"{intent.limit:.0f}")
     if intent.wish:
-        slots["wish"] = str(one(words.wording.wishes[intent.wish], rng))
+        slots["wish"] = one(words.wording.wishes[intent.wish], rng)
     return slots
 
 
 def _plural(word: str) -> str:
-    if word.endswith("s") or word.endswith("mouse"):
+    if word.endswith(("s", "mouse")):
         return word
     if word.endswith(("ch", "sh", "x")):
         return word + "es"
-    if word.endswith("fe") or word.endswith("rf"):
+    if word.endswith(("fe", "rf")):
         return word.removesuffix("e")[:-1] + "ves"
     return word[:-1] + "ies" if re.search(r"[^aeiou]y$", word) else word + "s"

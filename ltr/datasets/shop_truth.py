@@ -1,13 +1,13 @@
 """The demo shop's truth: how well a product answers an intent, 0 to 4, from structured attributes alone.
 
-    utility(i, p) = Π agreement(attribute) · (½ + ½ preference(p))
-    grade         = how many of .25, .50, .68, .86 the utility reaches
+    utility(i, p) = Π agreement(attribute) · (0.6 + 0.4 preference(p))
+    grade         = how many of .25, .46, .66, .80 the utility reaches
 
 ``agreement`` is 1 for what was asked for, less for what is near it (navy for blue, suede for leather, unisex for men, a
 jumper for a cardigan), and small for anything else. ``preference`` is what any shopper likes better among products that
 match equally (``Standing.liked``): quality, value for money, what others buy, and that it can be had. So a full match
-has grade 2 to 4, a near one 1 to 3. Then the judge errs: a tenth of the grades above 0 are one off, and one in a hundred
-of the zeros beside them is a 1. Judges read the intent, not its wording, and never a title: neither text nor feature comes in.
+has grade 2 to 4, a near one 1 to 3. Then the judge errs: a tenth of the grades above 0 are one off (a 4 only
+downward), and one in a hundred of the zeros beside them is a 1. Judges read the intent, not its wording, and never a title: neither text nor feature comes in.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from ltr.datasets.shop_vocabulary import Vocabulary
 
 __all__ = ["STEPS", "Standing", "agreement", "grades", "judge", "scope", "standing"]
 
-STEPS: Final = (0.25, 0.5, 0.68, 0.86)
+STEPS: Final = (0.25, 0.46, 0.66, 0.8)
 ERRING: Final = 0.1
 STRAYING: Final = 0.01
 
@@ -101,7 +101,7 @@ def agreement(words: Vocabulary, shelf: Shelf, place: Standing, intent: Intent, 
 def judge(base: Integers, rng: np.random.Generator) -> Integers:
     """What a judge writes down: the grade, or now and then one beside it."""
     chance, up = rng.random(len(base)), rng.random(len(base)) < 0.5
-    listed = np.clip(base + np.where(up, 1, -1), 0, len(STEPS))
+    listed = np.clip(base + np.where(up & (base < len(STEPS)), 1, -1), 0, None)
     written: Integers = np.where(
         base > 0, np.where(chance < ERRING, listed, base), np.where(chance < STRAYING, 1, 0)
     ).astype(np.int64)
@@ -116,7 +116,7 @@ def grades(
     numbers, rows, written = [], [], []
     for number, intent in enumerate(wanted):
         inside = scope(shelf, intent)
-        utility = agreement(words, shelf, place, intent, inside) * (0.5 + 0.5 * place.liked[inside])
+        utility = agreement(words, shelf, place, intent, inside) * (0.6 + 0.4 * place.liked[inside])
         given = judge(np.searchsorted(STEPS, utility, side="right"), rng)
         above = given > 0
         numbers.append(np.full(int(above.sum()), number))
@@ -139,8 +139,10 @@ def _nearness(name: str, asked: int, kin: NDArray[np.bool_], value: Integers) ->
 
 
 def _dressed_alike(one: str, other: str) -> bool:
-    adults, young = {"women", "men", "unisex"}, {"girls", "boys", "kids"}
-    return "unisex" in (one, other) and {one, other} <= adults or "kids" in (one, other) and {one, other} <= young
+    both = {one, other}
+    return ("unisex" in both and both <= {"women", "men", "unisex"}) or (
+        "kids" in both and both <= {"girls", "boys", "kids"}
+    )
 
 
 def _money(shelf: Shelf, place: Standing, intent: Intent, rows: Integers) -> Floats:

@@ -49,7 +49,9 @@ class Audit:
             "{} queries have the same grade throughout": self.all_equal,
             "{} queries are empty": self.empty_query,
         }
-        return [sentence.format(f"{count:,}") + " (kept out of fitting)" for sentence, count in sentences.items() if count]
+        return [
+            sentence.format(f"{count:,}") + " (kept out of fitting)" for sentence, count in sentences.items() if count
+        ]
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,12 @@ def assemble(experiment: Experiment, *, base: Path, cache: Path, quiet: bool) ->
     fields = dict(experiment.retrieval.fields) or dataset.text_fields
     retriever = _retriever(dataset, stated, feature_set, encoder, fields=fields, vector=vector)
     run = candidates(retriever, dataset.queries, dataset.judgments, experiment)
-    pairs = compute.pairs(run.join(dataset.queries.select("query_id", "query"), on="query_id", how="left", maintain_order="left"), feature_set, stated, encoder=encoder)
+    pairs = compute.pairs(
+        run.join(dataset.queries.select("query_id", "query"), on="query_id", how="left", maintain_order="left"),
+        feature_set,
+        stated,
+        encoder=encoder,
+    )
     pairs = labelled(pairs, dataset.judgments, complete=dataset.complete)
     return Assembled(
         experiment, dataset, scale, gains_name, gains, feature_set, stated, encoder, fields, run, pairs, audit(dataset)
@@ -123,7 +130,9 @@ def check_grades(judgments: pl.DataFrame, scale: Scale) -> None:
         )
 
 
-def candidates(retriever: Retriever, queries: pl.DataFrame, judgments: pl.DataFrame, experiment: Experiment) -> pl.DataFrame:
+def candidates(
+    retriever: Retriever, queries: pl.DataFrame, judgments: pl.DataFrame, experiment: Experiment
+) -> pl.DataFrame:
     """The lists to rerank, in the retriever's order: each query's judged products, or the retriever's top."""
     judged = queries.join(judgments, on="query_id", how="semi").select("query_id", "query")
     if experiment.candidates.origin == "retrieval":
@@ -163,7 +172,9 @@ def _vector_field(experiment: Experiment, dataset: Dataset, feature_set: Feature
     if vector is not None and dataset.fields.get(vector) != "text":
         raise ConfigError(
             f"[retrieval] vector = {vector!r} is not a text field of the catalogue",
-            hint=suggestion(vector, [name for name, kind in dataset.fields.items() if kind == "text"], noun="text fields"),
+            hint=suggestion(
+                vector, [name for name, kind in dataset.fields.items() if kind == "text"], noun="text fields"
+            ),
         )
     return vector
 

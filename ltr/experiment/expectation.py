@@ -74,7 +74,7 @@ def read(path: Path) -> Expectation:
 
 def check(expectation: Expectation, result: Result) -> list[Check]:
     """Compare every expected figure with the result's."""
-    tables = {"test": (expectation.test, result.table)}
+    tables: dict[str, tuple[dict[str, dict[str, Figure]], Rows | None]] = {"test": (expectation.test, result.table)}
     tables |= {f"also.{column}": (figures, result.also.get(column)) for column, figures in expectation.also.items()}
     return [
         Check(f"{table}.{row}.{measure}", figure.value, figure.tolerance, _found(rows, row, measure))

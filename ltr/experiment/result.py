@@ -59,11 +59,7 @@ class Result:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; ``measures`` and ``comparisons`` stand at the top."""
-        rest = {
-            key: value
-            for key, value in self.__dict__.items()
-            if key not in ("table", "also", "warnings", "notes")
-        }
+        rest = {key: value for key, value in self.__dict__.items() if key not in ("table", "also", "warnings", "notes")}
         return {
             **rest,
             **self.table.to_json(),

@@ -45,7 +45,9 @@ def by_feature(pairs: pl.DataFrame, feature: SingleFeature) -> pl.DataFrame:
 
 def by_ranker(pairs: pl.DataFrame, ranker: Ranker) -> pl.DataFrame:
     """The order of a fitted ranker."""
-    return ranked(pairs.select("query_id", "product_id", score=pl.Series(ranker.predict(matrix(pairs, ranker.features)))))
+    return ranked(
+        pairs.select("query_id", "product_id", score=pl.Series(ranker.predict(matrix(pairs, ranker.features))))
+    )
 
 
 def matrix(pairs: pl.DataFrame, features: Sequence[str]) -> NDArray[np.float32]:

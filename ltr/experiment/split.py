@@ -91,5 +91,7 @@ def _hash(text: str, seed: int) -> bytes:
 def _parts(*, fit: list[str], dev: list[str], test: list[str]) -> Parts:
     empty = [name for name, side in (("fit", fit), ("dev", dev), ("test", test)) if not side]
     if empty:
-        raise ConfigError(f"the split leaves {' and '.join(empty)} without a query", hint="change [split], or judge more")
+        raise ConfigError(
+            f"the split leaves {' and '.join(empty)} without a query", hint="change [split], or judge more"
+        )
     return Parts(tuple(sorted(fit)), tuple(sorted(dev)), tuple(sorted(test)))

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Final
 
 import polars as pl
 
@@ -20,11 +21,20 @@ from ltr.experiment.record import record_of
 from ltr.experiment.result import Result, Rows
 from ltr.experiment.trial import Trial, trial
 
-__all__ = ["train"]
+__all__ = ["PERMUTATIONS", "train"]
+
+# The smallest p-value that can be found is one over this: 10,000 would print .0003 for every clear difference of three.
+PERMUTATIONS: Final = 100_000
 
 
 def train(
-    experiment: Experiment, *, base: Path, cache: Path, bundles: Path, quiet: bool = False, say: Callable[[str], None] = lambda _text: None
+    experiment: Experiment,
+    *,
+    base: Path,
+    cache: Path,
+    bundles: Path,
+    quiet: bool = False,
+    say: Callable[[str], None] = lambda _text: None,
 ) -> Result:
     """Run one experiment.
 
@@ -88,7 +98,11 @@ def _rows(experiment: Experiment, done: Trial) -> Rows:
     return Rows(
         labels=done.labels,
         measures={row: evaluation.summarise(frame, seed=seed) for row, frame in done.per_query.items()},
-        comparisons=tuple(evaluation.compare(done.per_query, baseline="retrieval", measure=first, seed=seed)),
+        comparisons=tuple(
+            evaluation.compare(
+                done.per_query, baseline="retrieval", measure=first, seed=seed, permutations=PERMUTATIONS
+            )
+        ),
         queries=done.queries,
     )
 
@@ -97,7 +111,7 @@ def _save(assembled: Assembled, kept: Trial, result: Result, *, bundles: Path, c
     experiment, dataset = assembled.experiment, assembled.dataset
     facts = bundle.CatalogueFacts(
         source=dataset.name,
-        fields={name: str(kind) for name, kind in dataset.fields.items()},
+        fields=dict(dataset.fields),
         title=dataset.title,
         retrieval_fields=assembled.retrieval_fields,
         scale=assembled.scale.name,
@@ -108,8 +122,10 @@ def _save(assembled: Assembled, kept: Trial, result: Result, *, bundles: Path, c
     def results(directory: Path) -> None:
         (directory / "result.json").write_text(json.dumps(result.to_json(), indent=2) + "\n", encoding="utf-8")
         _per_query(kept, assembled).write_parquet(directory / "per_query.parquet")
-        pl.concat([run.with_columns(ranker=pl.lit(row)) for row, run in kept.runs.items()]).write_parquet(directory / "runs.parquet")
-        record = record_of(assembled, kept, result)
+        pl.concat([run.with_columns(ranker=pl.lit(row)) for row, run in kept.runs.items()]).write_parquet(
+            directory / "runs.parquet"
+        )
+        record = record_of(assembled, kept, result, started=created)
         (directory / "record.json").write_text(record.to_json() + "\n", encoding="utf-8")
 
     return bundle.save(
@@ -139,7 +155,10 @@ def _track(path: Path, uri: str) -> tuple[str | None, str]:
     try:
         return tracking.log_bundle(path, uri=uri), ""
     except TrackingError as error:
-        return None, f"not tracked: {error}. The bundle and its results are saved; log them later with: ltr track {path}"
+        return (
+            None,
+            f"not tracked: {error}. The bundle and its results are saved; log them later with: ltr track {path}",
+        )
 
 
 def _count_test_read(base: Path, name: str, digest: str) -> int:

@@ -57,7 +57,8 @@ def groups_of(assembled: Assembled, column: str | None) -> dict[str, str]:
         from ltr.errors import ConfigError, suggestion
 
         raise ConfigError(
-            f"split by {column!r}: the queries have no such column", hint=suggestion(column, queries.columns, noun="columns")
+            f"split by {column!r}: the queries have no such column",
+            hint=suggestion(column, queries.columns, noun="columns"),
         )
     return dict(zip(queries["query_id"], queries[column].cast(pl.String).fill_null(""), strict=True))
 
@@ -68,7 +69,11 @@ def trial(assembled: Assembled, *, group: str | None) -> Trial:
     wanted = [measures.parse(text) for text in experiment.evaluation.measures]
     parts = split(groups_of(assembled, group), experiment.split)
     folds = [_fold(assembled, part, wanted) for part in parts]
-    labels = folds[0].labels if len(folds) == 1 else {row: _merged([fold.labels[row] for fold in folds]) for row in folds[0].labels}
+    labels = (
+        folds[0].labels
+        if len(folds) == 1
+        else {row: _merged([fold.labels[row] for fold in folds]) for row in folds[0].labels}
+    )
     rounds = round(statistics.median(fold.fitted.rounds for fold in folds))
     dropped: Counter[str] = Counter()
     for fold in folds:
@@ -87,7 +92,9 @@ def trial(assembled: Assembled, *, group: str | None) -> Trial:
         runs={row: pl.concat([fold.runs[row] for fold in folds]) for row in labels},
         queries=sides,
         curve=list(folds[0].fitted.curve),
-        dropped=dict(dropped) if len(folds) == 1 else {reason: round(count / len(folds)) for reason, count in dropped.items()},
+        dropped=dict(dropped)
+        if len(folds) == 1
+        else {reason: round(count / len(folds)) for reason, count in dropped.items()},
         digest="-".join(part.digest for part in parts)[:64],
         seconds_fitting=sum(fold.fitted.seconds for fold in folds),
     )
@@ -127,7 +134,9 @@ def _fold(assembled: Assembled, parts: Parts, wanted: list[Measure]) -> _Fold:
         runs["cosine"], labels["cosine"] = rows.by_feature(test, cosine), f"cosine: {cosine}"
     runs[library] = rows.by_ranker(test, fitted.ranker)
     labels[library] = {"lightgbm": "LightGBM"}[library] + f" {experiment.ranker.objective}"
-    return _Fold(fitted, labels, {row: _evaluate(assembled, run, parts.test, wanted) for row, run in runs.items()}, runs)
+    return _Fold(
+        fitted, labels, {row: _evaluate(assembled, run, parts.test, wanted) for row, run in runs.items()}, runs
+    )
 
 
 def _refit(assembled: Assembled, rounds: int) -> Fitted:
@@ -142,10 +151,18 @@ def _refit(assembled: Assembled, rounds: int) -> Fitted:
     )
 
 
-def _evaluate(assembled: Assembled, run: pl.DataFrame, query_ids: tuple[str, ...], wanted: list[Measure]) -> pl.DataFrame:
+def _evaluate(
+    assembled: Assembled, run: pl.DataFrame, query_ids: tuple[str, ...], wanted: list[Measure]
+) -> pl.DataFrame:
     rule = assembled.experiment.evaluation
     return evaluation.evaluate(
-        run, _of(assembled.dataset.judgments, query_ids), wanted, gains=assembled.gains, scale=assembled.scale, rel=rule.rel, empty=rule.empty
+        run,
+        _of(assembled.dataset.judgments, query_ids),
+        wanted,
+        gains=assembled.gains,
+        scale=assembled.scale,
+        rel=rule.rel,
+        empty=rule.empty,
     )
 
 

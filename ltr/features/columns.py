@@ -122,6 +122,15 @@ class Columns:
         """Whole numbers of all lists' queries."""
         return self.once("numbers", lambda: _ragged([query.numbers for query in self.queries], np.float64))
 
+    def of_query(self, name: str, groups: Offsets) -> NDArray[np.int64]:
+        """For each row, how many terms, characters, trigrams or numbers its query has."""
+
+        def spread() -> NDArray[np.int64]:
+            ends: Offsets = getattr(self, name)[1]
+            return np.repeat(ends[1:] - ends[:-1], groups[1:] - groups[:-1])
+
+        return self.once(("of_query", name), spread)
+
 
 def _ragged(parts: Sequence[NDArray[Any]], dtype: type[np.generic]) -> Ragged:
     bounds = np.zeros(len(parts) + 1, dtype=np.int64)

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from ltr.errors import BundleMismatchError, CandidateError, EncoderError, suggestion
 from ltr.features.columns import Columns, Query
 from ltr.features.definition import Feature, FeatureSet
-from ltr.features.params import Floats, Offsets
+from ltr.features.params import Floats, Kind, Offsets
 from ltr.features.state import State
 from ltr.frames import groups as frame_groups
 from ltr.progress import bar
@@ -151,7 +151,7 @@ class _Plan:
     product: Floats  # [len(state) + 1, features of product scope]
     product_at: NDArray[np.int64]
     product_names: tuple[str, ...]
-    others: tuple[tuple[int, Feature], ...]  # list scope last, since it reads the others
+    others: tuple[tuple[int, Feature, Kind], ...]  # list scope last, since it reads the others
     compared: frozenset[str]  # features that one of list scope reads
     filled: tuple[tuple[int, float], ...]
 
@@ -173,7 +173,7 @@ def _plan(feature_set: FeatureSet, state: State) -> _Plan:
             product,
             np.array([at for at, _ in own], dtype=np.int64),
             tuple(feature.name for _, feature in own),
-            tuple(others),
+            tuple((at, feature, feature.definition) for at, feature in others),
             frozenset(getattr(feature.params, "of", None) or "" for _, feature in others),
             tuple((at, feature.missing) for at, feature in numbered if feature.missing is not None),
         )
@@ -189,10 +189,11 @@ def _fill(out: Floats, plan: _Plan, columns: Columns, cuts: Offsets) -> None:
         for column, name in enumerate(plan.product_names):
             if name in plan.compared:
                 columns.values[name] = own[:, column]
-    for at, feature in plan.others:
-        values = feature.definition.compute(columns, cuts, params=feature.params)
-        if feature.scope == "query":
-            values = np.repeat(values, np.diff(cuts))
+    sizes = cuts[1:] - cuts[:-1]
+    for at, feature, kind in plan.others:
+        values = kind.compute(columns, cuts, params=feature.params)
+        if kind.scope == "query":
+            values = np.repeat(values, sizes)
         elif feature.name in plan.compared:
             columns.values[feature.name] = values
         out[:, at] = values

@@ -193,6 +193,8 @@ def _features(entry: Mapping[str, Any], where: str) -> list[Feature]:
         raise FeatureSetError(place, hint="a name is a letter a-z, then a-z, 0-9 or _")
     if name in RESERVED:
         raise FeatureSetError(f"{place} has the name of a column that features travel with", hint="rename it")
+    if kind is None:
+        raise FeatureSetError(f"{place} has no kind", hint=f"kinds: {', '.join(sorted(KINDS))}")
     if not isinstance(kind, str) or kind not in KINDS:
         raise FeatureSetError(f"{place} has kind {kind!r}", hint=suggestion(str(kind), KINDS, noun="kinds"))
     model = KINDS[kind].params
@@ -200,7 +202,10 @@ def _features(entry: Mapping[str, Any], where: str) -> list[Feature]:
     try:
         params = model.model_validate({key: value for key, value in entry.items() if key not in _FEATURE_KEYS})
     except ValidationError as error:
-        raise FeatureSetError(f"{place} ({kind}): {explain(error, model).removeprefix(' = ')}") from error
+        fault = error.errors()[0]
+        # A rule over several keys has no key of its own to name.
+        told = explain(error, model) if fault["loc"] else fault["msg"].removeprefix("Value error, ")
+        raise FeatureSetError(f"{place} ({kind}): {told}") from error
     return [Feature(name, kind, params, _missing(entry, place)), *_copies(entry, name, kind, place)]
 
 
@@ -237,6 +242,16 @@ def _check_references(features: tuple[Feature, ...], where: str) -> None:
     names = [feature.name for feature in features]
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise FeatureSetError(f"{where}: feature {twice!r} occurs more than once", hint="names are unique")
+    matched: dict[str, str] = {}
+    for feature in features:
+        if (
+            feature.kind == "match"
+            and (other := matched.setdefault(feature.sources[0].key, feature.name)) != feature.name
+        ):
+            raise FeatureSetError(
+                f"{where}: features {other!r} and {feature.name!r} both match field {feature.sources[0].key!r}",
+                hint="remove one: the engine gives a field one score",
+            )
     usable = {feature.name for feature in features if feature.scope in ("product", "query_product")}
     for feature in features:
         of = feature.params.of if isinstance(feature.params, ValueParams) else None

@@ -10,7 +10,7 @@ out other types, which would compile again.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import Any, Final, TypeVar, cast
 
 import numpy as np
 
@@ -22,7 +22,9 @@ try:
 except ImportError as error:
     raise MissingExtraError("numba", "serve") from error
 
-__all__ = ["beginnings", "bm25", "common", "contains", "frequencies", "means", "runs", "shares", "values", "weighted"]
+__all__ = ["beginnings", "bm25", "common", "contains", "frequencies", "ranks", "relative", "runs", "values", "weighted"]
+
+LARGEST: Final = float(np.finfo(np.float32).max)
 
 F = TypeVar("F", bound=Callable[..., None])
 
@@ -39,16 +41,22 @@ def frequencies(
 
     ``tf`` holds one list after another: its candidates' rows from ``starts[list]`` on, as wide as its query.
     """
+    # Most terms of a field are not in the query: their last bits say so without looking at each query term.
+    maybe = np.zeros(64, dtype=np.bool_)
     for group in range(len(lists) - 1):
         first, width, at = ends[group], ends[group + 1] - ends[group], starts[group]
+        maybe[:] = False
+        for term in range(width):
+            maybe[asked[first + term] & 63] = True
         for pair in range(lists[group], lists[group + 1]):
             for token in range(bounds[rows[pair]], bounds[rows[pair] + 1]):
-                found = 0
-                for term in range(width):
-                    if ids[token] == asked[first + term]:
-                        tf[at + term] += 1
-                        found = 1
-                hits[pair] += found
+                if maybe[ids[token] & 63]:
+                    found = 0
+                    for term in range(width):
+                        if ids[token] == asked[first + term]:
+                            tf[at + term] += 1
+                            found = 1
+                    hits[pair] += found
             at += width
 
 
@@ -184,26 +192,41 @@ def contains(numbers: Any, lists: Any, asked: Any, ends: Any, out: Any) -> None:
             out[pair] = found
 
 
-@_compiled("void(f8[::1], i8[::1], f8[::1])")
-def means(values: Any, lists: Any, out: Any) -> None:
-    """Mean of each list's values that are not NaN; NaN where there is none."""
+@_compiled("void(f8[::1], i8[::1], f4[::1])")
+def relative(values: Any, lists: Any, out: Any) -> None:
+    """Each value over the mean of its list's values that are not NaN; NaN where that is none, 0, or beyond float32."""
     for group in range(len(lists) - 1):
         total, count = 0.0, 0
         for pair in range(lists[group], lists[group + 1]):
             if values[pair] == values[pair]:
                 total += values[pair]
                 count += 1
-        out[group] = total / count if count else np.nan
+        mean = total / count if count else np.nan
+        for pair in range(lists[group], lists[group + 1]):
+            share = values[pair] / mean if mean != 0 and abs(mean) < np.inf else np.nan
+            out[pair] = share if abs(share) <= LARGEST else np.nan
 
 
-@_compiled("void(f8[::1], i8[::1], f4[::1], f4[::1])")
-def shares(values: Any, lists: Any, above: Any, equal: Any) -> None:
-    """For each value the number of greater ones in its list and the number of equal ones, itself among them."""
+@_compiled("void(f8[::1], i8[::1], b1, f4[::1])")
+def ranks(values: Any, lists: Any, share: bool, out: Any) -> None:
+    """Rank of each value among its list's values that are not NaN, 1 the greatest, equals sharing the mean of theirs.
+
+    With ``share`` the part of the list that is below, half of the equals counted.
+    """
     for group in range(len(lists) - 1):
         start, stop = lists[group], lists[group + 1]
+        count = 0
         for pair in range(start, stop):
-            greater, same = 0, 0
+            count += values[pair] == values[pair]
+        for pair in range(start, stop):
+            above, equal = 0, 0
             for other in range(start, stop):
-                greater += values[other] > values[pair]
-                same += values[other] == values[pair]
-            above[pair], equal[pair] = greater, same
+                above += values[other] > values[pair]
+                equal += values[other] == values[pair]
+            rank = above + equal / 2 + 0.5
+            if equal == 0:
+                out[pair] = np.nan
+            elif share:
+                out[pair] = (count + 0.5 - rank) / count
+            else:
+                out[pair] = rank

@@ -59,7 +59,7 @@ class _Frequencies:
 
 
 def match(columns: Columns, groups: Offsets, *, params: FieldParams) -> Floats:
-    """The engine's own score of a field, as delivered with the candidates in the column match.<feature>.
+    """The engine's own score of a field, as delivered with the candidates in the column `match.<feature>`.
 
         match = score of the query in the field, by the engine that retrieved
 
@@ -182,7 +182,7 @@ def _frequencies(columns: Columns, groups: Offsets, key: str) -> _Frequencies:
         tokens = columns.state.tokens[key]
         terms, ends = columns.terms
         starts = np.zeros(len(groups), dtype=np.int64)
-        np.cumsum(np.diff(groups) * np.diff(ends), out=starts[1:])
+        np.cumsum((groups[1:] - groups[:-1]) * (ends[1:] - ends[:-1]), out=starts[1:])
         tf = np.zeros(starts[-1], dtype=np.int32)
         hits = np.zeros(len(columns.rows), dtype=np.int32)
         kernels.frequencies(tokens.ids, tokens.bounds, columns.rows, groups, terms, ends, starts, tf, hits)
@@ -200,9 +200,9 @@ def _norms(tokens: Tokens, params: Bm25Params) -> NDArray[np.float64]:
 def _per(per: Per, count: NDArray[np.int32], columns: Columns, groups: Offsets, lengths: NDArray[np.float64]) -> Floats:
     """A count over the terms of the query or of the field; NaN where either has none."""
     of_field = lengths[columns.rows]
-    of_query = np.repeat(np.diff(columns.terms[1]), np.diff(groups)).astype(np.float64)
+    of_query = columns.of_query("terms", groups)
     whole = of_query if per == "query" else of_field
-    return _ratio(count, np.where((of_query > 0) & (of_field > 0), whole, 0.0))
+    return _ratio(count, whole * ((of_query > 0) & (of_field > 0)))
 
 
 def _ratio(part: NDArray[Any], whole: NDArray[Any]) -> Floats:

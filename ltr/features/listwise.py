@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from ltr.features.columns import Columns
-from ltr.features.params import Floats, Kind, Offsets, ValueParams, finite
+from ltr.features.params import Floats, Kind, Offsets, ValueParams
 
 __all__ = ["KINDS", "rank_in_list", "relative"]
 
@@ -21,7 +21,9 @@ __all__ = ["KINDS", "rank_in_list", "relative"]
 class RankParams(ValueParams):
     """The scale of the rank."""
 
-    scale: Literal["share", "rank"] = Field("share", description="share: 1 is best; rank: 1 … n, 1 is best")
+    scale: Literal["share", "rank"] = Field(
+        "share", description="share: the greatest is nearest 1; rank: the greatest is 1"
+    )
 
 
 def relative(columns: Columns, groups: Offsets, *, params: ValueParams) -> Floats:
@@ -34,13 +36,9 @@ def relative(columns: Columns, groups: Offsets, *, params: ValueParams) -> Float
     from ltr.features import kernels
 
     values = _values(columns, params)
-    means = np.empty(len(groups) - 1)
-    kernels.means(values, groups, means)
-    whole = np.repeat(means, np.diff(groups))
-    out = np.full(len(values), np.nan)
-    with np.errstate(over="ignore"):
-        np.divide(values, whole, out=out, where=(whole != 0) & np.isfinite(whole))
-    return finite(out)
+    out = np.empty(len(values), dtype=np.float32)
+    kernels.relative(values, groups, out)
+    return out
 
 
 def rank_in_list(columns: Columns, groups: Offsets, *, params: RankParams) -> Floats:
@@ -52,16 +50,9 @@ def rank_in_list(columns: Columns, groups: Offsets, *, params: RankParams) -> Fl
     from ltr.features import kernels
 
     values = _values(columns, params)
-    above, equal = np.empty((2, len(values)), dtype=np.float32)
-    kernels.shares(values, groups, above, equal)
-    rank = above + equal / 2 + 0.5
-    if params.scale == "share":
-        present = ~np.isnan(values)
-        seen = np.zeros(len(values) + 1)
-        np.cumsum(present, out=seen[1:])
-        n = np.repeat(np.diff(seen[groups]), np.diff(groups))
-        rank = (n + 0.5 - rank) / np.maximum(n, 1)
-    return np.where(np.isnan(values), np.nan, rank).astype(np.float32)
+    out = np.empty(len(values), dtype=np.float32)
+    kernels.ranks(values, groups, params.scale == "share", out)
+    return out
 
 
 KINDS: Final = {

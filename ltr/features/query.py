@@ -39,7 +39,7 @@ def query_mean_idf(columns: Columns, groups: Offsets, *, params: TextParams) -> 
     query_mean_idf = Σ idf(t) / (number of terms)
     """
     idf = columns.state.tokens[params.key].idf
-    return _of_terms(columns, lambda terms: float(idf[terms].mean()))
+    return _of_terms(columns, idf, lambda terms: sum(terms) / len(terms))
 
 
 def query_max_idf(columns: Columns, groups: Offsets, *, params: TextParams) -> Floats:
@@ -48,7 +48,7 @@ def query_max_idf(columns: Columns, groups: Offsets, *, params: TextParams) -> F
     query_max_idf = max idf(t)
     """
     idf = columns.state.tokens[params.key].idf
-    return _of_terms(columns, lambda terms: float(idf[terms].max()))
+    return _of_terms(columns, idf, max)
 
 
 KINDS: Final = {
@@ -59,6 +59,6 @@ KINDS: Final = {
 }
 
 
-def _of_terms(columns: Columns, summary: Callable[[NDArray[np.int32]], float]) -> Floats:
-    terms = [query.terms for query in columns.queries]
-    return np.array([summary(found) if len(found) else np.nan for found in terms], dtype=np.float32)
+def _of_terms(columns: Columns, idf: NDArray[np.float64], summary: Callable[[list[float]], float]) -> Floats:
+    weights: list[list[float]] = [idf[query.terms].tolist() for query in columns.queries]
+    return np.array([summary(found) if found else np.nan for found in weights], dtype=np.float32)

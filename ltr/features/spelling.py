@@ -62,7 +62,7 @@ def prefix(columns: Columns, groups: Offsets, *, params: TextParams) -> Floats:
     1 where the field starts with the query, even in the middle of a word.
     """
     alike, _ = _beginnings(columns, groups, params.key)
-    width = np.repeat(np.diff(columns.characters[1]), np.diff(groups))
+    width = columns.of_query("characters", groups)
     share = (alike / np.maximum(width, 1)).astype(np.float32)
     return _known(share, columns, groups, columns.state.strings[params.key])
 
@@ -79,19 +79,14 @@ def similarity(columns: Columns, groups: Offsets, *, params: SimilarityParams) -
     strings = columns.state.strings[params.key]
     scorer, equal = _METHODS[params.method]
     out = np.zeros(len(columns.rows), dtype=np.float32)
-    values, bounds = strings.values, strings.bounds
-    firsts, lasts = bounds[columns.rows].tolist(), bounds[columns.rows + 1].tolist()
+    choices, cuts = columns.once(("choices", params.key), lambda: _choices(columns, strings))
+    firsts = cuts[groups].tolist()
     for group, query in enumerate(columns.queries):
-        start, stop = int(groups[group]), int(groups[group + 1])
-        choices: list[str] = []
-        cuts: list[int] = []
-        for first, last in zip(firsts[start:stop], lasts[start:stop], strict=True):
-            cuts.append(len(choices))
-            choices.extend(values[first:last] if last > first else ("",))
-        if choices:
-            scores = process.cdist([query.plain], choices, scorer=scorer, dtype=np.float32, workers=1)[0]
-            out[start:stop] = np.maximum.reduceat(scores, cuts) / np.float32(equal)
-    return _known(out, columns, groups, strings)
+        start, stop, first, last = groups[group], groups[group + 1], firsts[group], firsts[group + 1]
+        if stop > start:
+            likeness = process.cdist([query.plain], choices[first:last], scorer=scorer, dtype=np.float32, workers=1)[0]
+            out[start:stop] = np.maximum.reduceat(likeness, cuts[start:stop] - first)
+    return _known(out / np.float32(equal), columns, groups, strings)
 
 
 def ngram(columns: Columns, groups: Offsets, *, params: NgramParams) -> Floats:
@@ -104,7 +99,7 @@ def ngram(columns: Columns, groups: Offsets, *, params: NgramParams) -> Floats:
     from ltr.features import kernels
 
     strings = columns.state.strings[params.key]
-    grams, bounds = strings.trigrams
+    grams, bounds, sizes = strings.trigrams
     asked, ends = columns.trigrams
 
     def count() -> NDArray[np.int32]:
@@ -113,8 +108,8 @@ def ngram(columns: Columns, groups: Offsets, *, params: NgramParams) -> Floats:
         return out
 
     shared = columns.once(("trigrams", params.key), count)
-    of_query = np.repeat(np.diff(ends), np.diff(groups))
-    of_field = np.diff(bounds)[columns.rows]
+    of_query = columns.of_query("trigrams", groups)
+    of_field = sizes[columns.rows]
     whole = {"query": of_query, "field": of_field, "both": (of_query + of_field) / 2}[params.per]
     return _known((shared / np.maximum(whole, 1)).astype(np.float32), columns, groups, strings)
 
@@ -125,6 +120,17 @@ KINDS: Final = {
     "similarity": Kind("query_product", similarity, SimilarityParams, "strings"),
     "ngram": Kind("query_product", ngram, NgramParams, "strings"),
 }
+
+
+def _choices(columns: Columns, strings: Strings) -> tuple[list[str], NDArray[np.int64]]:
+    """The values of all candidates, "" for one without, and where each candidate's begin."""
+    values, firsts, counts = strings.values, strings.bounds[columns.rows], strings.counts[columns.rows]
+    cuts = np.zeros(len(counts) + 1, dtype=np.int64)
+    np.cumsum(np.maximum(counts, 1), out=cuts[1:])
+    choices: list[str] = []
+    for first, count in zip(firsts.tolist(), counts.tolist(), strict=True):
+        choices.extend(values[first : first + count] if count else ("",))
+    return choices, cuts
 
 
 def _beginnings(columns: Columns, groups: Offsets, key: str) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
@@ -144,5 +150,6 @@ def _beginnings(columns: Columns, groups: Offsets, key: str) -> tuple[NDArray[np
 
 def _known(values: Floats, columns: Columns, groups: Offsets, strings: Strings) -> Floats:
     """The values, NaN where the query or the field is empty."""
-    said = np.repeat(np.diff(columns.characters[1]) > 0, np.diff(groups))
-    return np.where(said & (np.diff(strings.bounds)[columns.rows] > 0), values, np.float32(np.nan))
+    return np.where(
+        (columns.of_query("characters", groups) > 0) & (strings.counts[columns.rows] > 0), values, np.float32(np.nan)
+    )

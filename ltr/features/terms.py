@@ -93,6 +93,11 @@ class Strings:
     bounds: NDArray[np.int64]
 
     @cached_property
+    def counts(self) -> NDArray[np.int64]:
+        """Values of each row."""
+        return np.diff(self.bounds)
+
+    @cached_property
     def characters(self) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
         """Code points of all values, and the bounds of each value."""
         bounds = np.zeros(len(self.values) + 1, dtype=np.int64)
@@ -100,11 +105,11 @@ class Strings:
         return characters("".join(self.values)), bounds
 
     @cached_property
-    def trigrams(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Distinct trigrams of each row in ascending order, and the bounds of each row."""
+    def trigrams(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+        """Distinct trigrams of each row in ascending order, the bounds of each row, and how many it has."""
         padded = [f" {value} " for value in self.values]
         sizes = np.fromiter((len(value) for value in padded), dtype=np.int64, count=len(padded))
-        rows = np.repeat(np.arange(len(self.bounds) - 1), np.diff(self.bounds))
+        rows = np.repeat(np.arange(len(self.bounds) - 1), self.counts)
         ends = np.repeat(np.cumsum(sizes), sizes)
         inside = np.flatnonzero(np.arange(len(ends)) + 2 < ends)
         grams = _packed(characters("".join(padded)), inside)
@@ -115,7 +120,7 @@ class Strings:
         first[1:] = (grams[1:] != grams[:-1]) | (owner[1:] != owner[:-1])
         bounds = np.zeros(len(self.bounds), dtype=np.int64)
         np.cumsum(np.bincount(owner[first], minlength=len(self.bounds) - 1), out=bounds[1:])
-        return grams[first], bounds
+        return grams[first], bounds, np.diff(bounds)
 
 
 def read(products: pl.DataFrame, fields: Sequence[str]) -> list[list[str]]:
@@ -176,8 +181,10 @@ def trigrams(value: str) -> NDArray[np.int64]:
     >>> len(trigrams("man")), len(trigrams(""))     # " ma", "man", "an "
     (3, 0)
     """
-    codes = characters(f" {value} ")
-    return np.unique(_packed(codes, np.arange(max(len(codes) - 2, 0))))
+    # Plain Python: a query is short, and a NumPy call costs more than its letters.
+    codes = list(map(ord, f" {value} "))
+    windows = zip(codes, codes[1:], codes[2:], strict=False)
+    return np.array(sorted({(a << 2 * _BITS) | (b << _BITS) | c for a, b, c in windows}), dtype=np.int64)
 
 
 def _packed(codes: NDArray[np.int32], at: NDArray[np.int64]) -> NDArray[np.int64]:

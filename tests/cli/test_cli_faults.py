@@ -14,7 +14,9 @@ from ltr.cli import run
 
 PRODUCTS = "sku,name,price\n" + "".join(
     f"S{i},{colour} {kind} {i},{5 + i % 40}\n"
-    for i, (colour, kind) in enumerate((c, k) for c in ("red", "blue", "green", "black") for k in ("shoe", "shirt", "hat") for _ in range(5))
+    for i, (colour, kind) in enumerate(
+        (c, k) for c in ("red", "blue", "green", "black") for k in ("shoe", "shirt", "hat") for _ in range(5)
+    )
 )
 QUERIES = [f"{colour} {kind}" for colour in ("red", "blue", "green", "black") for kind in ("shoe", "shirt", "hat")]
 JUDGMENTS = "query,docid,rating\n" + "".join(
@@ -98,8 +100,16 @@ FAULTS = {
         lambda own: edit(own / "judgments.csv", "red shoe,S1,", "red shoe,S0,"),
         "S0",
     ),
-    "a grade off the scale": (["train", "."], lambda own: edit(own / "judgments.csv", "red shoe,S0,3", "red shoe,S0,9"), "scale"),
-    "an infinite number": (["train", "."], lambda own: edit(own / "products.csv", "S0,red shoe 0,5", "S0,red shoe 0,inf"), "price"),
+    "a grade off the scale": (
+        ["train", "."],
+        lambda own: edit(own / "judgments.csv", "red shoe,S0,3", "red shoe,S0,9"),
+        "scale",
+    ),
+    "an infinite number": (
+        ["train", "."],
+        lambda own: edit(own / "products.csv", "S0,red shoe 0,5", "S0,red shoe 0,inf"),
+        "price",
+    ),
     "bytes that are not UTF-8": (
         ["train", "."],
         lambda own: (own / "products.csv").write_bytes(b"sku,name,price\nS0,caf\xe9,1\n"),
@@ -168,7 +178,17 @@ def test_a_full_disk_while_saving_is_exit_code_2_and_leaves_nothing(own):
 
 
 def test_ctrl_c_in_the_middle_is_exit_code_130_and_leaves_nothing(own):
-    command = [sys.executable, "-m", "ltr.cli", "train", ".", "--set", "ranker.rounds=100000", "--set", "ranker.patience=100000"]
+    command = [
+        sys.executable,
+        "-m",
+        "ltr.cli",
+        "train",
+        ".",
+        "--set",
+        "ranker.rounds=100000",
+        "--set",
+        "ranker.patience=100000",
+    ]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     maps = Path(f"/proc/{process.pid}/maps")
     while process.poll() is None and "lib_lightgbm" not in maps.read_text(encoding="utf-8"):

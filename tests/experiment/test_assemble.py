@@ -59,7 +59,9 @@ def test_good_judgments_have_no_warnings():
 
 @pytest.mark.parametrize("grade", [5.0, -1.0, 1.5])
 def test_a_grade_off_the_scale_is_named_with_its_pair(grade):
-    with pytest.raises(JudgmentError, match=rf"grade {grade:g} of product 'b' for query 'q1' is off scale 'graded' \(0 to 4\)"):
+    with pytest.raises(
+        JudgmentError, match=rf"grade {grade:g} of product 'b' for query 'q1' is off scale 'graded' \(0 to 4\)"
+    ):
         check_grades(judgments(("q1", "a", 1), ("q1", "b", grade)), scale("graded"))
 
 
@@ -85,7 +87,13 @@ def test_fitting_sees_graded_pairs_of_known_products_and_of_queries_that_say_som
 
 
 def test_the_retrieval_row_is_the_order_in_which_the_candidates_came():
-    assert by_retrieval(PAIRS).select("product_id", "rank").rows() == [("b", 1), ("gone", 2), ("c", 3), ("a", 1), ("b", 2)]
+    assert by_retrieval(PAIRS).select("product_id", "rank").rows() == [
+        ("b", 1),
+        ("gone", 2),
+        ("c", 3),
+        ("a", 1),
+        ("b", 2),
+    ]
 
 
 def test_a_feature_ranks_in_both_directions_and_missing_values_keep_the_order_received():
@@ -114,5 +122,5 @@ def test_a_vector_field_that_is_no_text_is_refused(tmp_path):
 
     experiment = parse({"name": "x", "data": {"source": "files"}, "retrieval": {"vector": "titel"}})
     table = {"name": "tiny", "feature": [{"name": "t", "kind": "bm25", "field": "title"}]}
-    with pytest.raises(ConfigError, match="'titel' is not a text field.*did you mean 'title'"):
+    with pytest.raises(ConfigError, match=r"'titel' is not a text field.*did you mean 'title'"):
         _vector_field(experiment, dataset(GRADED), definition.parse(table))

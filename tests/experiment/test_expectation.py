@@ -9,7 +9,9 @@ from ltr.experiment.result import Result, Rows
 
 
 def rows(value):
-    return Rows({"lightgbm": "LightGBM"}, {"lightgbm": {"nDCG@10": Estimate(value, value - 0.1, value + 0.1, 50)}}, (), {})
+    return Rows(
+        {"lightgbm": "LightGBM"}, {"lightgbm": {"nDCG@10": Estimate(value, value - 0.1, value + 0.1, 50)}}, (), {}
+    )
 
 
 def result(value, **also):

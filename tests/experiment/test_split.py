@@ -53,7 +53,7 @@ def test_folds_test_each_query_once_and_fit_on_the_rest():
 
 def test_too_few_queries_are_refused():
     nine = {f"q{i}": f"q{i}" for i in range(9)}
-    with pytest.raises(JudgmentError, match="9 queries with judgments are too few.*at least 10"):
+    with pytest.raises(JudgmentError, match=r"9 queries with judgments are too few.*at least 10"):
         split(nine, SplitConfig())
 
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ltr import rankers
 from ltr.config import RankerConfig
 from ltr.errors import RankerError
-from ltr.rankers.lightgbm import LightGBMRanker, _names, _OWNED, parameters
+from ltr.rankers.lightgbm import _OWNED, LightGBMRanker, _names, parameters
 
 FEATURES = ("useful", "noise", "gaps")
 GAINS = np.array([0.0, 1.0, 3.0, 7.0])

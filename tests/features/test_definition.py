@@ -1,0 +1,128 @@
+import pytest
+
+from ltr.errors import FeatureSetError
+from ltr.features.definition import find, load, parse, read_feature_set
+
+TITLE = {"name": "title_bm25", "kind": "bm25", "field": "title"}
+
+
+def one(**feature):
+    return {"name": "test", "feature": [{**TITLE, **feature}]}
+
+
+def test_a_feature_set_is_a_value_with_names_in_order(tmp_path):
+    path = tmp_path / "set.toml"
+    path.write_text(
+        """
+        name = "movies"
+        analyzer = "english+stop"
+        [[feature]]
+        name = "b"
+        kind = "cosine"
+        fields = ["title", "overview"]
+        [[feature]]
+        name = "a"
+        kind = "match"
+        field = "title"
+        missing = 0
+        """
+    )
+    found = read_feature_set(path)
+    assert (found.name, found.analyzer, found.names) == ("movies", "english+stop", ("b", "a"))
+    assert found.match == {"a": "title"}
+    assert found.vector_fields == ("title+overview",)
+    assert found.features[1].missing == 0.0
+    assert found == read_feature_set(path)
+
+
+def test_also_puts_copies_after_the_feature():
+    found = parse(
+        {"name": "test", "feature": [{**TITLE, "also": ["relative", "rank_in_list"]}, {**TITLE, "name": "z"}]}
+    )
+    assert found.names == ("title_bm25", "title_bm25_relative", "title_bm25_rank", "z")
+    assert [feature.scope for feature in found.features] == ["query_product", "list", "list", "query_product"]
+
+
+def test_saved_and_loaded_it_is_the_same_set_with_the_same_digest(tmp_path):
+    found = parse(one(k1=0.9, also=["relative"], missing=0.5))
+    found.save(tmp_path / "set.json")
+    loaded = load(tmp_path / "set.json")
+    assert loaded == found
+    assert loaded.digest == found.digest
+
+
+def test_the_digest_is_that_of_the_meaning():
+    plain = parse(one())
+    assert plain.digest == parse(one(k1=1.2)).digest, "a default written out"
+    assert plain.digest != parse(one(k1=1.3)).digest
+    assert plain.digest != parse(one() | {"analyzer": "standard"}).digest
+    assert plain.digest != parse(one(missing=0)).digest
+
+
+FAULTS = {
+    "unknown kind": (one(kind="bm52"), r"test.toml: feature 'title_bm25' has kind 'bm52'; did you mean 'bm25'\? kinds: bm25, cosine"),
+    "no kind": (one(kind=None), "has no kind; kinds: bm25"),
+    "unknown key": (one(fild=1), r"feature 'title_bm25' \(bm25\): unknown key 'fild'; did you mean 'field'\? keys: also, b, field, fields, k1"),
+    "unknown set key": (one() | {"analyser": "english"}, r"test.toml: unknown key 'analyser'; did you mean 'analyzer'\?"),
+    "value off range": (one(b=2), r"feature 'title_bm25' \(bm25\): b = 2: input should be less than or equal to 1"),
+    "value of another type": (one(k1="much"), "k1 = 'much'"),
+    "choice": ({"name": "t", "feature": [TITLE | {"kind": "phrase", "per": "list"}]}, "per = 'list': input should be 'query' or 'field'"),
+    "no field": ({"name": "t", "feature": [{"name": "x", "kind": "bm25"}]}, "feature 'x' \\(bm25\\): needs either field = '...' or fields"),
+    "field and fields": (one(fields=["title"]), "needs either field"),
+    "one field twice": ({"name": "t", "feature": [{"name": "x", "kind": "bm25", "fields": ["a", "a"]}]}, "name one field twice"),
+    "number without field": ({"name": "t", "feature": [{"name": "x", "kind": "number"}]}, "key 'field' is missing"),
+    "name": (one(name="Title"), "feature 'Title'; a name is a letter a-z"),
+    "no name": ({"name": "t", "feature": [{"kind": "bm25"}]}, "feature None; a name is"),
+    "set name": (one() | {"name": "my set"}, "name = 'my set'; a name is"),
+    "reserved": (one(name="grade"), "has the name of a column that features travel with; rename it"),
+    "twice": ({"name": "t", "feature": [TITLE, TITLE]}, "feature 'title_bm25' occurs more than once"),
+    "twice by a copy": ({"name": "t", "feature": [TITLE | {"also": ["relative"]}, TITLE | {"name": "title_bm25_relative"}]}, "'title_bm25_relative' occurs more than once"),
+    "analyzer": (one() | {"analyzer": "englisch"}, "analyzer 'englisch' is unknown; did you mean 'english'"),
+    "empty": ({"name": "t"}, r"test.toml has no feature; write each under \[\[feature\]\]"),
+    "features no list": ({"name": "t", "feature": {"a": 1}}, "has no feature"),
+    "missing": (one(missing="zero"), "missing = 'zero'; give a finite number"),
+    "missing infinite": (one(missing=float("inf")), "missing = inf; give a finite number"),
+    "also": (one(also=["relativ"]), r"also names 'relativ'; did you mean 'relative'\?"),
+    "also no list": (one(also="relative"), r"also = 'relative'; give a list of"),
+    "also of a query": ({"name": "t", "feature": [{"name": "n", "kind": "query_length", "also": ["relative"]}]}, "also copies what differs between products; query_length has query scope"),
+    "of nothing": ({"name": "t", "feature": [TITLE, {"name": "r", "kind": "relative", "of": "title_bm52"}]}, r"'r' \(relative\) is of 'title_bm52', which is no feature of product scope; did you mean 'title_bm25'\?"),
+    "of a list kind": ({"name": "t", "feature": [TITLE | {"also": ["relative"]}, {"name": "r", "kind": "relative", "of": "title_bm25_relative"}]}, "is of 'title_bm25_relative', which is no feature of product scope"),
+    "match twice": ({"name": "t", "feature": [TITLE | {"kind": "match"}, TITLE | {"kind": "match", "name": "again"}]}, "features 'title_bm25' and 'again' both match field 'title'"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("table", "message"), FAULTS.values(), ids=FAULTS.keys())
+def test_a_fault_names_the_file_the_feature_and_the_nearest_choice(table, message):
+    with pytest.raises(FeatureSetError, match=message):
+        parse(table, where="test.toml")
+
+
+def test_a_file_that_is_no_toml_is_a_feature_set_error(tmp_path):
+    (tmp_path / "bad.toml").write_text("name = ")
+    (tmp_path / "bad.json").write_text("{")
+    with pytest.raises(FeatureSetError, match=r"bad\.toml is not TOML"):
+        read_feature_set(tmp_path / "bad.toml")
+    with pytest.raises(FeatureSetError, match=r"gone\.toml does not exist"):
+        read_feature_set(tmp_path / "gone.toml")
+    with pytest.raises(FeatureSetError, match=r"bad\.json cannot be read"):
+        load(tmp_path / "bad.json")
+
+
+def test_a_path_starts_from_the_experiment_then_from_the_working_directory(tmp_path, monkeypatch):
+    experiment, work = tmp_path / "experiment", tmp_path / "work"
+    for directory in (experiment, work):
+        (directory / "features").mkdir(parents=True)
+    monkeypatch.chdir(work)
+    (work / "features" / "a.toml").touch()
+    assert find("features/a.toml", base=experiment) == work / "features" / "a.toml"
+    (experiment / "features" / "a.toml").touch()
+    assert find("features/a.toml", base=experiment) == experiment / "features" / "a.toml"
+    assert find(str(work / "features" / "a.toml"), base=experiment) == work / "features" / "a.toml"
+
+
+def test_a_path_to_nothing_says_where_it_looked_and_what_there_is(tmp_path, monkeypatch):
+    (tmp_path / "features").mkdir()
+    (tmp_path / "features" / "movies.toml").touch()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(FeatureSetError, match=r"neither at .*base.* nor at .*; did you mean 'features/movies\.toml'\?"):
+        find("features/movie.toml", base=tmp_path / "base")

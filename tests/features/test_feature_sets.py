@@ -1,0 +1,67 @@
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from ltr.config import DataConfig
+from ltr.datasets import esci, load, msrd, shop
+from ltr.encoders.hashing import HashingEncoder
+from ltr.features import compute, read_feature_set, state
+
+FEATURES = Path(__file__).parents[2] / "features"
+CATALOGUES = {
+    "movie_search": msrd.FIELDS,
+    "product_search": shop.FIELDS,
+    "esci_search": esci.FIELDS,
+    "lexical": {"title": "text"},
+}
+NUMBERS = {"number": pl.Float64(), "boolean": pl.Boolean()}
+
+
+def test_every_shipped_set_is_tested():
+    assert {path.stem for path in FEATURES.glob("*.toml")} == CATALOGUES.keys()
+
+
+@pytest.mark.parametrize("name", CATALOGUES)
+def test_a_shipped_set_fits_its_catalogue_and_yields_finite_values_or_missing_ones(name):
+    wanted = read_feature_set(FEATURES / f"{name}.toml")
+    assert wanted.name == name
+    fields = CATALOGUES[name]
+    types = {field: NUMBERS.get(type_, pl.String()) for field, type_ in fields.items()}
+    products = pl.DataFrame(
+        [
+            {"product_id": "p0"} | {field: 3 if types[field].is_numeric() else None for field in types},
+            {"product_id": "p1"},
+        ],
+        schema={"product_id": pl.String, **types},
+    ).with_columns(title=pl.lit("Red Shoe"))
+    built = state.build(products, wanted, fields=fields, encoder=HashingEncoder())
+    match = {feature: [1.0, 2.0] for feature in wanted.match}
+    found = compute.online("red shoe", ["p0", "p1"], wanted, built, match=match, encoder=HashingEncoder())
+    assert found.shape == (2, len(wanted.names))
+    bm25 = wanted.names.index("title_bm25")
+    assert found[0, bm25] > 0
+
+
+@pytest.mark.parametrize("name", ["movie_search", "product_search", "esci_search"])
+def test_the_first_cosine_is_the_titles_which_the_comparison_takes_as_semantic_search(name):
+    wanted = read_feature_set(FEATURES / f"{name}.toml")
+    first = next(feature for feature in wanted.features if feature.kind == "cosine")
+    assert first.sources[0].fields == ("title",)
+
+
+def test_movies_are_found_by_title_person_and_year(data_home, close):
+    dataset = load(DataConfig(source="msrd"), base=Path(), quiet=True)
+    wanted = read_feature_set(FEATURES / "movie_search.toml")
+    products = dataset.products.filter(pl.col("title").is_in(["Enchanted", "Disenchanted", "Iron Man", "Iron Man 3"]))
+    built = state.build(products, wanted, fields=dataset.fields, encoder=HashingEncoder())
+    ids = products["product_id"].to_list()
+    match = {feature: [0.0] * len(ids) for feature in wanted.match}
+
+    def best(query, feature):
+        found = compute.online(query, ids, wanted, built, match=match, encoder=HashingEncoder())
+        return products["title"][int(found[:, wanted.names.index(feature)].argmax())]
+
+    assert best("enchanted 2007", "year_in_query") == "Enchanted"
+    assert best("iron man", "title_bm25") == "Iron Man"
+    assert best("gwyneth paltrow ben kingsley", "actors_named") == "Iron Man 3"
