@@ -15,7 +15,7 @@ from rich.text import Text
 from ltr.errors import ConfigError
 from ltr.experiment.result import Rows
 
-__all__ = ["cache_home", "console", "measures_table", "print_json", "warn"]
+__all__ = ["cache_home", "console", "measures_table", "p_value", "print_json", "warn"]
 
 
 def console() -> Console:
@@ -52,10 +52,10 @@ def measures_table(rows: Rows, *, title: str) -> Table:
     compared = {comparison.ranker: comparison for comparison in rows.comparisons}
     table = Table(title=title, title_justify="left", title_style="bold")
     table.add_column("ranking", overflow="fold")
-    table.add_column(first, justify="right")
+    table.add_column(first, justify="right", overflow="fold")
     table.add_column("95 % interval", justify="right")
     for name in others:
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", overflow="fold")
     table.add_column("difference", justify="right")
     table.add_column("95 % interval", justify="right")
     table.add_column("p (Holm)", justify="right")
@@ -69,7 +69,7 @@ def measures_table(rows: Rows, *, title: str) -> Table:
             cells += [
                 f"{comparison.difference:+.4f}",
                 f"{comparison.low:+.4f} to {comparison.high:+.4f}",
-                _p_value(comparison.p_holm),
+                p_value(comparison.p_holm),
                 verdict,
             ]
         else:
@@ -78,5 +78,6 @@ def measures_table(rows: Rows, *, title: str) -> Table:
     return table
 
 
-def _p_value(value: float) -> str:
+def p_value(value: float) -> str:
+    """A p-value as papers print it."""
     return "<.0001" if value < 0.0001 else f"{value:.4f}".lstrip("0") if value < 1 else "1"

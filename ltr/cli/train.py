@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from ltr.cli.output import cache_home, console, measures_table, print_json, warn
+from ltr.cli.output import cache_home, console, measures_table, p_value, print_json, warn
 from ltr.experiment.result import Result
 
 __all__ = ["track", "train"]
@@ -58,6 +58,11 @@ def show(result: Result) -> None:
     facts = {
         "queries": f"{sides['fit']:,} to fit, {sides['dev']:,} for dev, {sides['test']:,} for test",
         "gains": f"{result.gains}, on scale {result.scale}; relevant for RR and AP: grade ≥ {result.rel:g}",
+        "against": "; ".join(
+            f"{result.table.labels[each.ranker]} − {result.table.labels[each.baseline]}: {each.difference:+.4f} "
+            f"({each.low:+.4f} to {each.high:+.4f}, p {p_value(each.p_holm)}{'' if each.proven else ', not proven'})"
+            for each in result.table.against
+        ),
         "empty": {"skip": "queries without a relevant product are skipped"}.get(
             result.empty, f"queries without a relevant product count as {result.empty}"
         ),

@@ -1,7 +1,8 @@
 """Dynamic quantisation of an exported model to int8: weights per channel, activations as each run finds them.
 
-The graph is fused first, which speeds a query up by more than the narrower numbers cost. Weights are signed and have one
-scale a channel: one scale a matrix costs .03 of the cosine to float32, unsigned weights are slower.
+The graph is fused first (attention, GELU, layer norm), so that fewer steps go between int8 and float32. Weights are signed
+and have one scale a channel: with one scale a matrix, MiniLM's cosine to float32 was .966 on average instead of .993, and
+unsigned weights were slower.
 """
 
 from __future__ import annotations

@@ -15,6 +15,6 @@ what two rankers' values say is a paired randomisation test (``compare``). A val
 
 from ltr.evaluation.bootstrap import Estimate, summarise
 from ltr.evaluation.per_query import EMPTY, evaluate
-from ltr.evaluation.significance import Comparison, compare, holm, randomisation_p
+from ltr.evaluation.significance import ALPHA, Comparison, compare, holm, randomisation_p
 
-__all__ = ["EMPTY", "Comparison", "Estimate", "compare", "evaluate", "holm", "randomisation_p", "summarise"]
+__all__ = ["ALPHA", "EMPTY", "Comparison", "Estimate", "compare", "evaluate", "holm", "randomisation_p", "summarise"]

@@ -80,7 +80,7 @@ def assemble(experiment: Experiment, *, base: Path, cache: Path, quiet: bool) ->
     check_grades(dataset.judgments, scale)
     feature_set = features.read_feature_set(features.find(experiment.features.path, base=base))
     vector = _vector_field(experiment, dataset, feature_set)
-    encoder = _encoder(experiment, cache=cache) if feature_set.vector_fields or vector else None
+    encoder = _encoder(experiment, base=base, cache=cache) if feature_set.vector_fields or vector else None
     stated = state.build(
         dataset.products, feature_set, fields=dataset.fields, encoder=encoder, vector_fields=[vector] if vector else []
     )
@@ -179,10 +179,13 @@ def _vector_field(experiment: Experiment, dataset: Dataset, feature_set: Feature
     return vector
 
 
-def _encoder(experiment: Experiment, *, cache: Path) -> Encoder:
+def _encoder(experiment: Experiment, *, base: Path, cache: Path) -> Encoder:
     from ltr import encoders
 
-    return encoders.load(experiment.encoder, cache=cache)
+    config = experiment.encoder
+    if (local := base / config.model).is_dir():
+        config = config.model_copy(update={"model": str(local.resolve())})
+    return encoders.load(config, cache=cache)
 
 
 def _retriever(

@@ -12,12 +12,18 @@ __all__ = ["Result", "Rows"]
 
 @dataclass(frozen=True)
 class Rows:
-    """One table: the rows' labels, their measures and their comparisons with the baseline."""
+    """One table: the rows' labels, their measures and their comparisons.
+
+    Args:
+        comparisons: each row with the retrieval order, Holm-corrected over the rows.
+        against: the fitted ranker with each of the other rows, Holm-corrected over those.
+    """
 
     labels: dict[str, str]
     measures: dict[str, dict[str, Estimate]]
     comparisons: tuple[Comparison, ...]
     queries: dict[str, int]
+    against: tuple[Comparison, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -25,6 +31,7 @@ class Rows:
             "labels": self.labels,
             "measures": {row: {name: asdict(value) for name, value in by.items()} for row, by in self.measures.items()},
             "comparisons": [asdict(comparison) for comparison in self.comparisons],
+            "against": [asdict(comparison) for comparison in self.against],
             "queries": self.queries,
         }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -16,6 +16,7 @@ import polars as pl
 from ltr import bundle, evaluation, measures, tracking
 from ltr.config import Experiment
 from ltr.errors import TrackingError
+from ltr.evaluation import Comparison
 from ltr.experiment.assemble import Assembled, assemble
 from ltr.experiment.record import record_of
 from ltr.experiment.result import Result, Rows
@@ -94,16 +95,29 @@ def train(
 
 def _rows(experiment: Experiment, done: Trial) -> Rows:
     first = str(measures.parse(experiment.evaluation.measures[0]))
-    seed = experiment.split.seed
+    library = experiment.ranker.library
+
+    def compared(rows: Iterable[str], baseline: str) -> list[Comparison]:
+        return evaluation.compare(
+            {row: done.per_query[row] for row in rows},
+            baseline=baseline,
+            measure=first,
+            seed=experiment.split.seed,
+            permutations=PERMUTATIONS,
+        )
+
+    pairs = [compared((library, row), row)[0] for row in done.labels if row not in (library, "retrieval")]
+    corrected = evaluation.holm([pair.p_value for pair in pairs])
     return Rows(
         labels=done.labels,
-        measures={row: evaluation.summarise(frame, seed=seed) for row, frame in done.per_query.items()},
-        comparisons=tuple(
-            evaluation.compare(
-                done.per_query, baseline="retrieval", measure=first, seed=seed, permutations=PERMUTATIONS
-            )
-        ),
+        measures={
+            row: evaluation.summarise(frame, seed=experiment.split.seed) for row, frame in done.per_query.items()
+        },
+        comparisons=tuple(compared(done.labels, "retrieval")),
         queries=done.queries,
+        against=tuple(
+            replace(pair, p_holm=p, proven=p < evaluation.ALPHA) for pair, p in zip(pairs, corrected, strict=True)
+        ),
     )
 
 

@@ -172,6 +172,5 @@ def _of(frame: pl.DataFrame, query_ids: tuple[str, ...]) -> pl.DataFrame:
 
 
 def _merged(labels: list[str]) -> str:
-    """One label for all folds; where they chose differently, the commonest and how often."""
-    (label, count), *_ = Counter(labels).most_common(1)
-    return label if count == len(labels) else f"{label} ({count} of {len(labels)} folds)"
+    """One label for all folds; where they chose differently, what it was that they chose."""
+    return labels[0] if len(set(labels)) == 1 else f"{labels[0].partition(':')[0]} (differs by fold)"

@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -21,7 +22,7 @@ from ltr.datasets import FieldType
 from ltr.errors import BundleError, DataError, FeatureSetError, suggestion
 from ltr.features.definition import FeatureSet
 from ltr.features.params import FORMS, Source
-from ltr.features.terms import Strings, Tokens, read, spell, tokenise
+from ltr.features.terms import Strings, Tokens, join, read, spell, tokenise
 from ltr.frames import check
 from ltr.progress import bar
 
@@ -80,8 +81,7 @@ class State:
 
     def rows(self, product_ids: Sequence[str]) -> NDArray[np.int64]:
         """Row of each product; −1 for one that the catalogue lacks."""
-        find = self._row.get
-        return np.fromiter((find(product_id, -1) for product_id in product_ids), np.int64, count=len(product_ids))
+        return np.fromiter(map(self._row.get, product_ids, repeat(-1)), np.int64, count=len(product_ids))
 
     def once(self, key: Hashable, make: Callable[[], T]) -> T:
         """What ``make`` returns, worked out at the first call for this key and kept."""
@@ -139,15 +139,8 @@ def build(
     sources = tuple(sorted({source for source in feature_set.sources if source.form != "named"} | extra))
     schema = Schema(feature_set.analyzer, dict(fields), sources)
     vocabulary: dict[str, int] = {}
-    tokens: dict[str, Tokens] = {}
-    strings: dict[str, Strings] = {}
-    with bar("analysing", total=len(sources)) as advance:
-        for source in sources:
-            if source.form == "tokens":
-                tokens[source.key] = tokenise(read(products, source.fields), feature_set.analyzer, vocabulary)
-            elif source.form == "strings":
-                strings[source.key] = spell(read(products, source.fields))
-            advance(1)
+    tokens = _tokens(products, sources, feature_set.analyzer, vocabulary)
+    strings = {source.key: spell(read(products, source.fields)) for source in sources if source.form == "strings"}
     vectors = _vectors(products, sources, encoder)
     return State(
         products, schema, tokens, strings, _numbers(products, sources), vectors, _encoded(products, sources), vocabulary,
@@ -214,6 +207,20 @@ def _check_fields(feature_set: FeatureSet, products: pl.DataFrame, fields: Mappi
                         f"{place}, which is of type {fields[name]}, not {' or '.join(allowed)}",
                         hint=suggestion(name, usable, noun="fields of that type"),
                     )
+
+
+def _tokens(
+    products: pl.DataFrame, sources: Sequence[Source], analyzer: str, vocabulary: dict[str, int]
+) -> dict[str, Tokens]:
+    """Each field is analysed once, however many sources it is part of."""
+    wanted = [source for source in sources if source.form == "tokens"]
+    fields = list(dict.fromkeys(field for source in wanted for field in source.fields))
+    parts: dict[str, Tokens] = {}
+    with bar("analysing", total=len(fields)) as advance:
+        for name in fields:
+            parts[name] = tokenise(read(products, (name,)), analyzer, vocabulary)
+            advance(1)
+    return {source.key: join([parts[name] for name in source.fields]) for source in wanted}
 
 
 def _numbers(products: pl.DataFrame, sources: Sequence[Source]) -> dict[str, NDArray[np.float64]]:

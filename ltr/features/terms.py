@@ -27,7 +27,19 @@ from numpy.typing import NDArray
 from ltr import text
 from ltr.text import TermStatistics, analyzer
 
-__all__ = ["GAP", "UNKNOWN", "Strings", "Tokens", "characters", "plain", "read", "spell", "tokenise", "trigrams"]
+__all__ = [
+    "GAP",
+    "UNKNOWN",
+    "Strings",
+    "Tokens",
+    "characters",
+    "join",
+    "plain",
+    "read",
+    "spell",
+    "tokenise",
+    "trigrams",
+]
 
 GAP: Final = -2
 UNKNOWN: Final = -1  # a query's term that no product has; never in Tokens
@@ -155,6 +167,29 @@ def tokenise(values: Sequence[Sequence[str]], name: str, vocabulary: dict[str, i
         bounds[row + 1] = len(ids)
     bounds[-1] = len(ids)
     return Tokens(np.array(ids, dtype=np.int32), bounds, vocabulary)
+
+
+def join(parts: Sequence[Tokens]) -> Tokens:
+    """Tokens of several sources read as one: product by product the terms of each, a gap between.
+
+    >>> both = [tokenise([["iron man"], []], "standard", words := {}), tokenise([["tony"], ["man"]], "standard", words)]
+    >>> join(both).ids.tolist()
+    [0, 1, -2, 2, 1]
+    """
+    if len(parts) == 1:
+        return parts[0]
+    sources = [(array("i", part.ids.tobytes()), part.bounds.tolist()) for part in parts]
+    ids = array("i")
+    bounds = np.zeros_like(parts[0].bounds)
+    for row in range(len(bounds) - 1):
+        start = len(ids)
+        for terms, cuts in sources:
+            if cuts[row] < cuts[row + 1]:
+                if len(ids) > start:
+                    ids.append(GAP)
+                ids.extend(terms[cuts[row] : cuts[row + 1]])
+        bounds[row + 1] = len(ids)
+    return Tokens(np.array(ids, dtype=np.int32), bounds, parts[0].vocabulary)
 
 
 def spell(values: Sequence[Sequence[str]]) -> Strings:

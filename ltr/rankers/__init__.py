@@ -1,7 +1,6 @@
 """Rankers: features to scores, fitted on lists of graded products.
 
-The contract: each library's module has ``fit`` with the signature below and ``restore(directory)``; ``fit`` and
-``restore`` here pick the module. Only that module imports the library, so naming a ranker loads none.
+Each library's module has ``fit`` and ``restore`` as below; these pick the module, which alone imports the library.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
     import numpy as np
@@ -48,10 +47,8 @@ class Fitted:
 def fit(config: RankerConfig, fit_pairs: pl.DataFrame, dev_pairs: pl.DataFrame | None, *, features: Sequence[str],
         gains: NDArray[np.float64], cutoff: int = 10, rounds: int | None = None) -> Fitted:  # fmt: skip
     """Fit the ranker of ``config.library``; see its module for what each argument does."""
-    module: Any = importlib.import_module(LIBRARIES[config.library])
-    fitted: Fitted = module.fit(
-        config, fit_pairs, dev_pairs, features=features, gains=gains, cutoff=cutoff, rounds=rounds
-    )
+    how = {"features": features, "gains": gains, "cutoff": cutoff, "rounds": rounds}
+    fitted: Fitted = importlib.import_module(LIBRARIES[config.library]).fit(config, fit_pairs, dev_pairs, **how)
     return fitted
 
 
@@ -59,6 +56,5 @@ def restore(directory: Path) -> Ranker:
     """Load a saved ranker, whatever library made it: the directory's ranker.json says which."""
     from ltr.rankers.saved import read
 
-    module: Any = importlib.import_module(LIBRARIES[read(directory).library])
-    ranker: Ranker = module.restore(directory)
+    ranker: Ranker = importlib.import_module(LIBRARIES[read(directory).library]).restore(directory)
     return ranker

@@ -1,4 +1,5 @@
 import math
+from concurrent.futures import ThreadPoolExecutor
 from unittest import mock
 
 import numpy as np
@@ -166,6 +167,15 @@ def test_a_state_that_was_saved_gives_the_same_bits(tmp_path_factory, search):
     loaded = state.load(directory)
     for query, ids in lists:
         assert bits(online(loaded, query, ids)) == bits(online(built, query, ids))
+
+
+def test_threads_that_share_a_new_state_see_the_same_bits(catalogue, fields):
+    titles = ({"title": f"iron man {number}", "price": float(number)} for number in range(40))
+    built = state.build(catalogue(*titles), FEATURES, fields=fields, encoder=ENCODER)
+    ids = built.products["product_id"].to_list()
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda number: bits(online(built, f"iron {number % 3}", ids)), range(12)))
+    assert found == [bits(online(built, f"iron {number % 3}", ids)) for number in range(12)]
 
 
 def test_an_unknown_product_has_nothing_but_what_the_query_has(catalogue, fields):

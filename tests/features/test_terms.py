@@ -3,7 +3,7 @@ import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ltr.features.terms import GAP, plain, read, spell, tokenise, trigrams
+from ltr.features.terms import GAP, join, plain, read, spell, tokenise, trigrams
 from ltr.text import TermStatistics, analyzer, idf
 
 values = st.lists(st.lists(st.text(alphabet="ab é'-", max_size=8), max_size=3), max_size=6)
@@ -37,6 +37,17 @@ def test_statistics_are_those_of_the_analysed_products(cells):
     assert tokens.statistics == expected
     assert tokens.average_length == expected.average_length
     assert tokens.idf[-1] == idf(0, expected.documents)
+
+
+@given(values, values)
+def test_joined_tokens_are_those_of_the_values_one_after_another(one, other):
+    rows = min(len(one), len(other))
+    vocabulary = {}
+    parts = [tokenise(cells[:rows], "standard", vocabulary) for cells in (one, other)]
+    both = join(parts)
+    together = tokenise([a + b for a, b in zip(one, other, strict=False)], "standard", vocabulary)
+    assert both.ids.tolist() == together.ids.tolist()
+    assert both.bounds.tolist() == together.bounds.tolist()
 
 
 @given(values)
