@@ -9,7 +9,7 @@ from typing import Any
 
 from ltr.experiment.assemble import Assembled
 from ltr.experiment.result import Result
-from ltr.experiment.trial import Trial
+from ltr.experiment.trial import Trial, fitting_cutoff
 from ltr.tracking import Record, revision
 
 __all__ = ["dataset_digest", "flat", "record_of"]
@@ -44,6 +44,7 @@ def record_of(assembled: Assembled, kept: Trial, result: Result, *, started: dat
         measures=measures,
         comparisons=told["comparisons"],
         curve=kept.curve,
+        curve_measure=f"nDCG@{fitting_cutoff(experiment)}",
         rounds=kept.rounds,
         importance=kept.ranker.importance(),
         queries=kept.queries,

@@ -13,13 +13,14 @@ from dataclasses import dataclass
 import polars as pl
 
 from ltr import evaluation, measures, rankers
+from ltr.config import Experiment
 from ltr.experiment import rows
 from ltr.experiment.assemble import Assembled, known
 from ltr.experiment.split import Parts, split
 from ltr.measures import Measure
 from ltr.rankers import Fitted, Ranker
 
-__all__ = ["Trial", "groups_of", "trial"]
+__all__ = ["Trial", "fitting_cutoff", "groups_of", "trial"]
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,11 @@ def groups_of(assembled: Assembled, column: str | None) -> dict[str, str]:
             hint=suggestion(column, queries.columns, noun="columns"),
         )
     return dict(zip(queries["query_id"], queries[column].cast(pl.String).fill_null(""), strict=True))
+
+
+def fitting_cutoff(experiment: Experiment) -> int:
+    """The k of the dev nDCG@k that fitting stops on: that of the first measure, else 10."""
+    return measures.parse(experiment.evaluation.measures[0]).cutoff or 10
 
 
 def trial(assembled: Assembled, *, group: str | None) -> Trial:
@@ -110,14 +116,13 @@ class _Fold:
 
 def _fold(assembled: Assembled, parts: Parts, wanted: list[Measure]) -> _Fold:
     experiment, products, feature_set = assembled.experiment, assembled.dataset.products, assembled.feature_set
-    cutoff = wanted[0].cutoff or 10
     fitted = rankers.fit(
         experiment.ranker,
         known(assembled.pairs, products, parts.fit),
         known(assembled.pairs, products, parts.dev),
         features=feature_set.names,
         gains=assembled.gains,
-        cutoff=cutoff,
+        cutoff=fitting_cutoff(experiment),
     )
 
     def on_dev(run: pl.DataFrame) -> float:
