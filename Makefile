@@ -46,7 +46,8 @@ lint: install ## ruff and mypy --strict
 	.venv/bin/mypy
 
 mlflow: install ## the MLflow UI over what was tracked (PORT=5000)
-	.venv/bin/mlflow ui --backend-store-uri sqlite:///mlflow.db --port $(PORT)
+	@echo "http://127.0.0.1:$(PORT) in half a minute; choose 'Model training' at the top left"
+	MLFLOW_DISABLE_TELEMETRY=true .venv/bin/mlflow ui --backend-store-uri sqlite:///mlflow.db --port $(PORT)
 
 experiments: install ## list the experiments with their last results
 	@.venv/bin/ltr experiments

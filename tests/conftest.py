@@ -55,7 +55,7 @@ def small(tmp_path_factory):
     (home / "experiment.toml").write_text(SMALL, encoding="utf-8")
     (home / "features").symlink_to(REPOSITORY / "features")
     config = read_experiment(home / "experiment.toml")
-    result = train(config, base=home, cache=home / "cache", bundles=home / "bundles", quiet=True)
+    result = train(config, base=home, cache=home / "cache", bundles=home / "bundles")
     return home, result
 
 

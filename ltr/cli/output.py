@@ -8,14 +8,16 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from ltr.errors import ConfigError
+from ltr.evaluation import Comparison, Estimate
 from ltr.experiment.result import Rows
 
-__all__ = ["cache_home", "console", "measures_table", "p_value", "print_json", "warn"]
+__all__ = ["cache_home", "console", "facts_table", "measures_table", "p_value", "print_json", "warn"]
 
 
 def console() -> Console:
@@ -47,35 +49,44 @@ def cache_home() -> Path:
 
 
 def measures_table(rows: Rows, *, title: str) -> Table:
-    """Rank rows by first measure with interval, the other measures, and the difference to the first row."""
+    """A row each: the first measure and the difference to the first row with their 95 % intervals, the other measures."""
     first, *others = next(iter(rows.measures.values()))
     compared = {comparison.ranker: comparison for comparison in rows.comparisons}
-    table = Table(title=title, title_justify="left", title_style="bold")
-    table.add_column("ranking", overflow="fold")
-    table.add_column(first, justify="right", overflow="fold")
-    table.add_column("95 % interval", justify="right")
+    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("ranking")
+    table.add_column(f"{first}\n(95 % interval)", justify="right")
     for name in others:
         table.add_column(name, justify="right", overflow="fold")
-    table.add_column("difference", justify="right")
-    table.add_column("95 % interval", justify="right")
+    table.add_column("difference\n(95 % interval)", justify="right")
     table.add_column("p (Holm)", justify="right")
-    table.add_column("")
+    table.add_column("", no_wrap=True)
     for row, label in rows.labels.items():
         values = rows.measures[row]
-        cells = [label, f"{values[first].mean:.4f}", f"{values[first].low:.4f} to {values[first].high:.4f}"]
+        cells = [label.replace(": ", ":\n"), _with_interval(values[first], ".4f")]
         cells += [f"{values[name].mean:.4f}" for name in others]
         if comparison := compared.get(row):
             verdict = ("better" if comparison.difference > 0 else "worse") if comparison.proven else "not proven"
-            cells += [
-                f"{comparison.difference:+.4f}",
-                f"{comparison.low:+.4f} to {comparison.high:+.4f}",
-                p_value(comparison.p_holm),
-                verdict,
-            ]
+            cells += [_with_interval(comparison, "+.4f"), p_value(comparison.p_holm), verdict]
         else:
-            cells += ["", "", "", "baseline"]
+            cells += ["", "", "baseline"]
         table.add_row(*[Text(cell) for cell in cells])
     return table
+
+
+def facts_table(facts: dict[str, str]) -> Table:
+    """Names and sentences, the sentences wrapped under themselves; what is empty is left out."""
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(justify="right", style="bold")
+    grid.add_column(overflow="fold")
+    for name, text in facts.items():
+        if text:
+            grid.add_row(name, Text(text))
+    return grid
+
+
+def _with_interval(value: Estimate | Comparison, form: str) -> str:
+    middle = value.mean if isinstance(value, Estimate) else value.difference
+    return f"{middle:{form}}\n({value.low:{form}} to {value.high:{form}})"
 
 
 def p_value(value: float) -> str:

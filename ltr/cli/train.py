@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from ltr.cli.output import cache_home, console, measures_table, p_value, print_json, warn
+from ltr.cli.output import cache_home, console, facts_table, measures_table, p_value, print_json, warn
 from ltr.experiment.result import Result
 
 __all__ = ["track", "train"]
@@ -28,7 +28,7 @@ def train(
 
     path = experiments.find(experiment, root=Path())
     config = read_experiment(path, overrides=override)
-    result = experiments.train(config, base=path.parent, cache=cache_home(), bundles=bundles, quiet=as_json, say=warn)
+    result = experiments.train(config, base=path.parent, cache=cache_home(), bundles=bundles, say=warn)
     if as_json:
         print_json(result.to_json())
     else:
@@ -58,7 +58,7 @@ def show(result: Result) -> None:
     facts = {
         "queries": f"{sides['fit']:,} to fit, {sides['dev']:,} for dev, {sides['test']:,} for test",
         "gains": f"{result.gains}, on scale {result.scale}; relevant for RR and AP: grade ≥ {result.rel:g}",
-        "against": "; ".join(
+        "against": "\n".join(
             f"{result.table.labels[each.ranker]} − {result.table.labels[each.baseline]}: {each.difference:+.4f} "
             f"({each.low:+.4f} to {each.high:+.4f}, p {p_value(each.p_holm)}{'' if each.proven else ', not proven'})"
             for each in result.table.against
@@ -66,8 +66,7 @@ def show(result: Result) -> None:
         "empty": {"skip": "queries without a relevant product are skipped"}.get(
             result.empty, f"queries without a relevant product count as {result.empty}"
         ),
-        "dropped": ", ".join(f"{count:,} {reason}" for reason, count in result.dropped.items() if count)
-        and "fitting left out " + ", ".join(f"{count:,} {reason}" for reason, count in result.dropped.items() if count),
+        "left out": _left_out(result.dropped),
         "rounds": f"{result.rounds} trees; the test side was read {result.test_reads} times so far",
         "notes": " ".join(result.notes),
         "seconds": ", ".join(f"{stage} {value:.1f}" for stage, value in result.seconds.items()),
@@ -75,6 +74,18 @@ def show(result: Result) -> None:
         "MLflow": f"run {result.run_id} in {result.tracking_uri}" if result.run_id else "not tracked",
         "open": f"make mlflow, or: {tracking.opened_by(result.tracking_uri)}" if result.run_id else "",
     }
-    for name, text in facts.items():
-        if text:
-            out.print(Text(f"{name:>8}  ", style="bold").append(Text(text, style="not bold")), soft_wrap=True)
+    out.print(facts_table(facts))
+
+
+def _left_out(dropped: dict[str, int]) -> str:
+    """What fitting could not use, in words."""
+    words = {
+        "unjudged_rows": "unjudged pairs",
+        "empty": "lists without a judged product",
+        "one_document": "lists of one product",
+        "all_equal": "lists of one grade",
+        "dev_unjudged_rows": "unjudged pairs of dev",
+        "dev_without_gain": "dev lists without a relevant product",
+    }
+    told = [f"{count:,} {words.get(reason, reason)}" for reason, count in dropped.items() if count]
+    return f"of fitting: {', '.join(told)}" if told else ""

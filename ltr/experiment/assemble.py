@@ -72,9 +72,9 @@ class Assembled:
     audit: Audit
 
 
-def assemble(experiment: Experiment, *, base: Path, cache: Path, quiet: bool) -> Assembled:
+def assemble(experiment: Experiment, *, base: Path, cache: Path) -> Assembled:
     """Load, check, retrieve, featurize and grade; ``base`` is the directory of experiment.toml."""
-    dataset = datasets.load(experiment.data, base=base, quiet=quiet, scale=experiment.judgments.scale)
+    dataset = datasets.load(experiment.data, base=base, scale=experiment.judgments.scale)
     scale = measures.scale(experiment.judgments.scale or dataset.scale)
     gains_name, gains = _gains(experiment, dataset, scale)
     check_grades(dataset.judgments, scale)

@@ -34,7 +34,6 @@ def train(
     base: Path,
     cache: Path,
     bundles: Path,
-    quiet: bool = False,
     say: Callable[[str], None] = lambda _text: None,
 ) -> Result:
     """Run one experiment.
@@ -44,15 +43,15 @@ def train(
         base: the directory of experiment.toml.
         cache: where encoders and vectors are kept between runs.
         bundles: where the bundle goes.
-        quiet: no progress bars.
         say: told each warning as it arises.
 
     Raises:
         LtrError: whatever is wrong with the configuration, the data or the disk; nothing is left behind.
     """
+    started = datetime.now(UTC)
     seconds: dict[str, float] = {}
     with _timed(seconds, "assemble"):
-        assembled = assemble(experiment, base=base, cache=cache, quiet=quiet)
+        assembled = assemble(experiment, base=base, cache=cache)
     for warning in assembled.audit.warnings:
         say(warning)
     with _timed(seconds, "fit and evaluate"):
@@ -61,7 +60,6 @@ def train(
     with _timed(seconds, "compare"):
         table = _rows(experiment, kept)
         others = {column: _rows(experiment, other) for column, other in also.items()}
-    started = datetime.now(UTC)
     result = Result(
         experiment=experiment.name,
         bundle="",

@@ -2,7 +2,18 @@
 
 ``matrix`` does the work. A row's value depends on its own product, its query and its own list alone, and every sum has a
 fixed order, so the same list gives the same bits whether it comes alone (``online``), among many (``pairs``) or in another
-order of lists. Many lists are shared out among threads in chunks of whole lists.
+order of lists. Many lists are shared out among threads in chunks of whole lists. The first call for a state works out what
+the others share, and loads the kernels: a service asks once before it takes requests.
+
+>>> import polars as pl
+>>> from ltr.features import definition, state
+>>> wanted = definition.parse({"name": "tiny", "feature": [{"name": "cover", "kind": "coverage", "field": "title"}]})
+>>> movies = pl.DataFrame({"product_id": ["p1", "p2"], "title": ["Iron Man", None]})
+>>> built = state.build(movies, wanted, fields={"title": "text"}, encoder=None)
+>>> online("the iron giant", ["p1", "p2", "p3"], wanted, built)          # 1 of 3 terms; no title; no such product
+array([[0.33333334],
+       [       nan],
+       [       nan]], dtype=float32)
 """
 
 from __future__ import annotations
