@@ -141,7 +141,7 @@ class EncoderConfig(_Frozen):
 class TrackingConfig(_Frozen):
     """[tracking]: the MLflow server; relative sqlite paths start from the working directory. "" switches tracking off."""
 
-    uri: str = "sqlite:///mlflow.db"
+    uri: Annotated[str, Field(repr=False)] = "sqlite:///mlflow.db"  # may hold a password
 
 
 class Experiment(_Frozen):

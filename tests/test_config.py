@@ -26,6 +26,10 @@ def test_any_other_ranker_key_is_a_parameter_of_the_library():
     assert experiment.ranker.rounds == 10
 
 
+def test_the_repr_of_a_configuration_holds_no_password():
+    assert "hunter2" not in repr(parse(LEAST | {"tracking": {"uri": "http://user:hunter2@host"}}))
+
+
 def test_configuration_is_frozen():
     with pytest.raises(ValueError, match="frozen"):
         parse(LEAST).name = "other"

@@ -12,6 +12,8 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
+from ltr.experiment import page
+
 BENCHMARKS = ("startup", "training", "runs")
 MEASURED = Path(__file__).with_name("measured.json")
 
@@ -43,6 +45,7 @@ def main(wanted: list[str]) -> int:
             sys.stdout.flush()
         measured[name] = {"machine": machine(), "date": f"{datetime.now(UTC):%Y-%m-%d}", "figures": figures}
         MEASURED.write_text(json.dumps(measured, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        page.write(Path(__file__).parents[2])
     return 1 if missed else 0
 
 

@@ -46,7 +46,7 @@ def reproduce(
     """Run experiments again and check every figure of their expected.toml; exit code 1 where one is off."""
     from ltr import experiment as found
     from ltr.config import TrackingConfig, read_experiment
-    from ltr.experiment import expectation
+    from ltr.experiment import expectation, page
 
     out, failed = console(), 0
     every = [each for each in found.names(Path()) if accept or (Path("experiments") / each / "expected.toml").is_file()]
@@ -57,7 +57,8 @@ def reproduce(
         expected = path.parent / "expected.toml"
         if accept:
             expectation.accept(expected, result, name=each)
-            out.print(Text(f"wrote {expected}"))
+            page.write(Path())
+            out.print(Text(f"wrote {expected} and experiments/README.md"))
             continue
         for figure in expectation.check(expectation.read(expected), result):
             verdict = Text("ok  ", style="green") if figure.ok else Text("FAIL", style="red")

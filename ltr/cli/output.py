@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from ltr.datasets import download
 from ltr.errors import ConfigError
 from ltr.evaluation import Comparison, Estimate
 from ltr.experiment.result import Rows
@@ -36,9 +36,8 @@ def print_json(value: dict[str, Any]) -> None:
 
 
 def cache_home() -> Path:
-    """LTR_CACHE_HOME, else ~/.cache/ltr: encoders, vectors and downloads."""
-    given = os.environ.get("LTR_CACHE_HOME")
-    path = Path(given) if given else Path.home() / ".cache" / "ltr"
+    """The cache that downloads use too, made if it is not there."""
+    path = download.cache_home()
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -14,7 +14,7 @@ from typing import Final
 import polars as pl
 
 from ltr import bundle, evaluation, measures, tracking
-from ltr.config import Experiment
+from ltr.config import Experiment, TrackingConfig
 from ltr.errors import TrackingError
 from ltr.evaluation import Comparison
 from ltr.experiment.assemble import Assembled, assemble
@@ -143,7 +143,10 @@ def _save(assembled: Assembled, kept: Trial, result: Result, *, bundles: Path, c
     return bundle.save(
         bundles,
         f"{experiment.name}-{created:%Y%m%dT%H%M%SZ}",
-        experiment=experiment,
+        # A bundle travels: the password of a tracking server stays here.
+        experiment=experiment.model_copy(
+            update={"tracking": TrackingConfig(uri=tracking.masked(experiment.tracking.uri))}
+        ),
         facts=facts,
         feature_set=assembled.feature_set,
         ranker=kept.ranker,

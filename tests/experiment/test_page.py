@@ -1,0 +1,48 @@
+"""The results pages say what expected.toml and measured.json say."""
+
+from pathlib import Path
+
+from ltr.experiment import page
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_pages_are_up_to_date():
+    assert (ROOT / "experiments" / "README.md").read_text(encoding="utf-8") == page.page(ROOT)
+    assert page.tables(ROOT) in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def made(tmp_path):
+    (tmp_path / "experiments" / "demo").mkdir(parents=True)
+    (tmp_path / "experiments" / "bench").mkdir()
+    (tmp_path / "experiments" / "demo" / "experiment.toml").write_text(
+        'name = "demo"\nquestion = "Why?"\n[data]\nsource = "shop"\n'
+    )
+    (tmp_path / "experiments" / "demo" / "expected.toml").write_text(
+        '[test.lightgbm."nDCG@10"]\nvalue = 0.91\nminimum = 0.92\n[also.genre.lightgbm."nDCG@10"]\nvalue = 0.93\nminimum = 0.92\n'
+    )
+    (tmp_path / "experiments" / "bench" / "measured.json").write_text(
+        '{"speed": {"machine": "M", "date": "2026-01-01", "figures": [{"what": "W", "value": 2, "unit": "s", "bound": 1}]}}'
+    )
+    return tmp_path
+
+
+def test_a_figure_that_was_not_reached_is_said_so(tmp_path):
+    text = page.page(made(tmp_path))
+    assert "- `demo`: Why?" in text
+    assert "| demo | lightgbm | 0.9100 |  |  | nDCG@10 ≥ 0.92: not met | `ltr reproduce demo` |" in text
+    assert "| demo, genre kept together | lightgbm | 0.9300 |  |  | nDCG@10 ≥ 0.92: met |" in text
+    assert "| W | 2 s | ≤ 1 s: not met | M, 2026-01-01 | `make bench BENCH=speed` |" in text
+
+
+def test_writing_replaces_what_stands_between_the_markers_alone(tmp_path):
+    root = made(tmp_path)
+    (root / "README.md").write_text(f"before\n{page.BEGIN}\nold\n{page.END}\nafter\n")
+    page.write(root)
+    text = (root / "README.md").read_text()
+    assert text.startswith("before\n")
+    assert text.endswith("\nafter\n")
+    assert "old" not in text
+    assert page.tables(root) in text
+    page.write(root)
+    assert (root / "README.md").read_text() == text

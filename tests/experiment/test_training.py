@@ -1,0 +1,94 @@
+"""Training: what a run says, that nothing is lost when tracking fails, and that folds test every query once."""
+
+import json
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from ltr import bundle, tracking
+from ltr.config import read_experiment
+from ltr.errors import TrackingError
+from ltr.experiment import train
+
+
+def again(home, *overrides, said=None):
+    config = read_experiment(home / "experiment.toml", overrides=["ranker.rounds=10", *overrides])
+    say = (lambda _text: None) if said is None else said.append
+    return train(config, base=home, cache=home / "cache", bundles=home / "bundles", say=say)
+
+
+def test_a_run_compares_each_row_with_the_retrieval_order_and_the_ranker_with_each_row(small):
+    _, result = small
+    rows = list(result.table.labels)
+    assert rows[0] == "retrieval"
+    assert rows[-1] == "lightgbm"
+    assert [(each.ranker, each.baseline) for each in result.table.comparisons] == [
+        (row, "retrieval") for row in rows[1:]
+    ]
+    assert [(each.ranker, each.baseline) for each in result.table.against] == [("lightgbm", row) for row in rows[1:-1]]
+    assert all(each.p_holm >= each.p_value for each in (*result.table.comparisons, *result.table.against))
+    assert sum(result.table.queries.values()) == 80
+
+
+def test_the_result_is_beside_the_experiment_and_in_the_bundle(small):
+    home, result = small
+    told = json.loads((home / "results" / "last.json").read_text())
+    kept = json.loads((Path(result.bundle) / "results" / "result.json").read_text())
+    assert told["measures"] == kept["measures"] == json.loads(json.dumps(result.to_json()))["measures"]
+    assert told["bundle"] == result.bundle
+
+
+def test_one_seed_makes_one_ranker(small):
+    home, _ = small
+    first, second = again(home), again(home)
+    text = [(Path(run.bundle) / "model/ranker/ranker.txt").read_text() for run in (first, second)]
+    assert text[0] == text[1]
+    assert first.table.measures == second.table.measures
+
+
+def test_readings_of_a_test_side_are_counted_for_each_side(small):
+    home, _ = small
+    before = again(home).test_reads
+    assert again(home).test_reads == before + 1
+    assert again(home, "split.seed=99").test_reads == 1
+
+
+def test_folds_test_every_query_once_and_keep_a_ranker_of_all(small):
+    home, _ = small
+    result = again(home, "split.folds=4")
+    per_query = pl.read_parquet(Path(result.bundle) / "results" / "per_query.parquet")
+    counted = per_query.group_by("ranker").agg(pl.col("query_id").n_unique().alias("n"), pl.len().alias("rows"))
+    assert counted.filter((pl.col("n") != 80) | (pl.col("rows") != 80)).is_empty()
+    assert result.table.queries["test"] == 80
+    bundle.load(Path(result.bundle))
+
+
+def test_a_further_split_is_a_further_table(small):
+    home, _ = small
+    result = again(home, 'split.also=["intent"]')
+    assert result.also["intent"].labels.keys() == result.table.labels.keys()
+
+
+def test_a_tracking_server_that_is_down_loses_nothing_and_the_run_is_logged_later(small, tmp_path):
+    home, _ = small
+    said = []
+    result = again(home, "tracking.uri=http://user:hunter2@127.0.0.1:9", said=said)
+    assert result.run_id is None
+    (sentence,) = [text for text in said if text.startswith("not tracked")]
+    assert f"ltr track {result.bundle}" in sentence
+    assert "hunter2" not in sentence + json.dumps(result.to_json())
+    run_id = tracking.log_bundle(Path(result.bundle), uri=f"sqlite:///{tmp_path}/mlflow.db")
+    assert len(run_id) == 32
+
+
+def test_secrets_of_a_tracking_server_are_not_kept_in_the_bundle(small):
+    home, _ = small
+    result = again(home, "tracking.uri=http://user:hunter2@127.0.0.1:9")
+    kept = [path for path in Path(result.bundle).rglob("*.json") if "hunter2" in path.read_text(encoding="utf-8")]
+    assert kept == []
+
+
+def test_a_bundle_without_a_record_cannot_be_tracked(tmp_path):
+    with pytest.raises(TrackingError, match="name the directory of a bundle"):
+        tracking.log_bundle(tmp_path, uri="sqlite://")
