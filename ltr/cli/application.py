@@ -6,7 +6,7 @@ import typer
 from typer.main import get_command
 
 from ltr import __version__
-from ltr.cli import evaluate, experiments, search, train
+from ltr.cli import compare, convert, evaluate, experiments, search, train
 from ltr.errors import LtrError
 
 __all__ = ["app", "invoke"]
@@ -20,10 +20,14 @@ app = typer.Typer(
 )
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
+app.command("compare")(compare.compare)
 app.command("search")(search.search)
 app.command("experiments")(experiments.experiments)
 app.command("reproduce")(experiments.reproduce)
 app.command("track")(train.track)
+judgments = typer.Typer(help="Judgment files.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(judgments, name="judgments")
+judgments.command("convert")(convert.convert)
 
 
 def _version(shown: bool) -> None:
