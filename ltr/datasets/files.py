@@ -16,6 +16,7 @@ Without query_id, a query is its normalised text: ``Red  Shoe`` and ``red shoe``
 from __future__ import annotations
 
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -63,7 +64,8 @@ _JUDGMENTS: Final = _Kind("data.judgment_columns", tuple(ALIASES), ("query", "pr
 
 # The widest scale that measures.scale knows.
 _WIDEST: Final = 30
-_TITLES: Final = ("title", "name", "product_title")
+_TITLES: Final = ("title", "name", "product_title", "product_name")
+_PROSE: Final = frozenset({*_TITLES, "description", "product_description"})
 _GAINS: Final = {"binary": "linear", "esci": "esci"}
 
 
@@ -79,7 +81,7 @@ def load(config: DataConfig, *, base: Path, quiet: bool = False, scale: str | No
     """
     products_path = _path(config.products, "products", base)
     judgments_path = _path(config.judgments, "judgments", base)
-    products, fields, nested = _catalogue(products_path, config.columns, config.fields)
+    products, fields, nested = _catalogue(products_path, config.columns, config.fields, title=config.title)
     title = _title(config.title, fields, products_path)
     queries, judgments, on = _read(judgments_path, scale, config.judgment_columns)
     name = on.name if on else "graded"
@@ -171,7 +173,7 @@ def _path(given: str | None, key: str, base: Path) -> Path:
 
 
 def _catalogue(
-    path: Path, columns: Mapping[str, str], declared: Mapping[str, FieldType]
+    path: Path, columns: Mapping[str, str], declared: Mapping[str, FieldType], *, title: str | None = None
 ) -> tuple[pl.DataFrame, dict[str, FieldType], list[str]]:
     frame = _renamed(read_table(path), columns, _PRODUCTS, path=path)
     frame = frame.with_columns(text(frame["product_id"]))
@@ -183,11 +185,22 @@ def _catalogue(
                 hint=suggestion(name, others, noun="fields"),
             )
     strings_only = cells_are_text(path)
-    types = {name: declared.get(name) or guess(frame[name], strings_only=strings_only) for name in others}
+    prose = _PROSE | {title}
+    types = {name: declared.get(name) or _guess(frame[name], prose, strings_only=strings_only) for name in others}
     fields = {name: kind for name, kind in types.items() if kind is not None}
     nested = [name for name, kind in types.items() if kind is None]
     products = typed(frame.select("product_id", *fields), fields, path=path)
     return check(products, "products", where=str(path)), fields, nested
+
+
+def _guess(column: pl.Series, prose: AbstractSet[str | None], *, strings_only: bool) -> FieldType | None:
+    """The type that the values suggest, but what is called a title is text, however few or alike the products are."""
+    kind = guess(column, strings_only=strings_only)
+    return (
+        "text"
+        if kind == "keyword" and column.dtype == pl.String and {column.name, column.name.lower()} & prose
+        else kind
+    )
 
 
 def _title(given: str | None, fields: Mapping[str, FieldType], path: Path) -> str:

@@ -164,7 +164,9 @@ def find(path_text: str, *, base: Path) -> Path:
     )
     raise FeatureSetError(
         f"feature set {path_text!r} is neither at {' nor at '.join(map(str, tried))}",
-        hint=suggestion(path_text, there, noun="sets"),
+        hint=suggestion(path_text, there, noun="sets")
+        if there
+        else "write one there: features/README.md lists the kinds",
     )
 
 

@@ -84,6 +84,17 @@ def test_nested_columns_are_left_out_and_named(shop):
     assert dataset.notes == ("Nested columns are left out: size.",)
 
 
+def test_what_is_called_a_title_is_text_however_alike_the_products_are(tmp_path):
+    path = tmp_path / "few.csv"
+    path.write_text("sku,title,brand\n" + "".join(f"{i},red shoe,Acme\n" for i in range(40)))
+    _, fields = read_products(path)
+    assert fields == {"title": "text", "brand": "keyword"}
+    path.write_text("sku,label,brand\n" + "".join(f"{i},red shoe,Acme\n" for i in range(40)))
+    (tmp_path / "judged.csv").write_text("query,sku,grade\nred,1,1\n")
+    named = DataConfig(source="files", products="few.csv", judgments="judged.csv", title="label")
+    assert load(named, base=tmp_path).fields == {"label": "text", "brand": "keyword"}
+
+
 def test_the_title_is_the_configured_field_or_one_named_so_or_the_first_text(tmp_path):
     content = (
         "sku,about,name,blurb\n1,a long text,a red shoe,one more text\n2,another long text,a blue shoe,and yet more\n"
