@@ -85,7 +85,7 @@ def _shuffled(groups: Mapping[str, str], seed: int) -> list[list[str]]:
 
 
 def _hash(text: str, seed: int) -> bytes:
-    return hashlib.sha256(f"{seed}:{text}".encode()).digest()
+    return hashlib.sha256(f"{seed} {text}".encode()).digest()
 
 
 def _parts(*, fit: list[str], dev: list[str], test: list[str]) -> Parts:
