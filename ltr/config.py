@@ -112,6 +112,7 @@ class RankerConfig(BaseModel):
     objective: Literal["lambdarank", "rank_xendcg"] = "lambdarank"
     rounds: Annotated[int, Field(ge=1, le=100_000)] = 1_000
     patience: Annotated[int, Field(ge=1)] = 50  # rounds without a better dev measure before fitting stops
+    refit: bool = False  # once dev has settled the rounds, fit that many again on fit and dev together
     seed: Seed = 7
     monotone: dict[str, Literal[-1, 0, 1]] = {}  # feature -> direction
 

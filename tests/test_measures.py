@@ -14,7 +14,9 @@ from ltr.errors import ConfigError, MeasureError
 from ltr.measures import (  # fmt: skip
     Measure,
     average_precision,
+    binary_preference,
     dcg,
+    expected_reciprocal_rank,
     exponential,
     gain_table,
     judged_share,
@@ -22,9 +24,11 @@ from ltr.measures import (  # fmt: skip
     ndcg,
     parse,
     precision,
+    rank_biased_precision,
     recall,
     reciprocal_rank,
     scale,
+    success,
 )
 
 CANONICAL = {
@@ -32,6 +36,14 @@ CANONICAL = {
     "nDCG": (Measure("nDCG"), "nDCG"),
     "nDCG(gains=exponential)@10": (Measure("nDCG", cutoff=10, gains="exponential"), "nDCG_gains_exponential_10"),
     "nDCG(gains=0/0.01/0.1/1)": (Measure("nDCG", gains=(0, 0.01, 0.1, 1)), "nDCG_gains_0-0.01-0.1-1"),
+    "nDCG(ideal=list)@10": (Measure("nDCG", cutoff=10, ideal="list"), "nDCG_ideal_list_10"),
+    "nDCG(gains=esci,ideal=list)": (Measure("nDCG", gains="esci", ideal="list"), "nDCG_gains_esci_ideal_list"),
+    "ERR@20": (Measure("ERR", cutoff=20), "ERR_20"),
+    "RBP(p=0.8)": (Measure("RBP"), "RBP_p_0.8"),
+    "RBP(p=0.95,rel=2)@50": (Measure("RBP", p=0.95, rel=2, cutoff=50), "RBP_p_0.95_rel_2_50"),
+    "Success(rel=2)@1": (Measure("Success", rel=2, cutoff=1), "Success_rel_2_1"),
+    "bpref": (Measure("bpref"), "bpref"),
+    "bpref(rel=3)": (Measure("bpref", rel=3), "bpref_rel_3"),
     "RR": (Measure("RR"), "RR"),
     "RR(rel=2)@10": (Measure("RR", rel=2, cutoff=10), "RR_rel_2_10"),
     "AP@100": (Measure("AP", cutoff=100), "AP_100"),
@@ -59,6 +71,20 @@ def test_spellings_of_one_measure_are_one_dictionary_key(spelling):
     assert {parse("P(rel=2)@10"): "found"}[parse(spelling)] == "found"
 
 
+@pytest.mark.parametrize(
+    ("spelling", "canonical"),
+    [
+        ("RBP", "RBP(p=0.8)"),
+        ("RBP(p=.80)", "RBP(p=0.8)"),
+        ("RBP( rel = 2 , p = .5 )@10", "RBP(p=0.5,rel=2)@10"),
+        ("nDCG(ideal=list,gains=0/1)", "nDCG(gains=0/1,ideal=list)"),
+        ("nDCG(ideal=judgments)@10", "nDCG@10"),
+    ],
+)
+def test_what_goes_without_saying_and_the_order_of_parameters_are_settled(spelling, canonical):
+    assert str(parse(spelling)) == canonical
+
+
 def test_a_measure_that_says_its_parameter_is_not_one_that_leaves_it_open():
     assert parse("P(rel=1)@10") != parse("P@10")
     assert parse("P@10") != "P@10"
@@ -69,7 +95,19 @@ FAULTS = {
     "MAP": "did you mean 'AP'",
     "mrr@10": "did you mean 'RR'",
     "Recal@10": "did you mean 'Recall'",
-    "ERR@20": "measures: AP, Judged, P, RR, Recall, nDCG",
+    "Bpref": "did you mean 'bpref'",
+    "hit@10": "did you mean 'Success'",
+    "infAP": "measures: AP, ERR, Judged, P, RBP, RR, Recall, Success, bpref, nDCG",
+    "bpref@10": "bpref has no cutoff; write bpref",
+    "Success": "Success needs a cutoff",
+    "RBP(p=1)": "p=1 is not between 0 and 1",
+    "RBP(p=0)": "p=0 is not between 0 and 1",
+    "RBP(p=nan)": "p=nan is not between 0 and 1",
+    "ERR(rel=1)@10": "ERR has no parameter 'rel'; it has none",
+    "nDCG(ideal=lists)@10": "did you mean 'list'? ideals: judgments, list",
+    "RBP(p=0.5,p=0.6)": "cannot be read",
+    "RBP(p)": "cannot be read",
+    "RBP()": "cannot be read",
     "nDCG@0": "a cutoff is at least 1",
     "P": "P needs a cutoff; write P@10",
     "Judged": "Judged needs a cutoff",
@@ -77,8 +115,8 @@ FAULTS = {
     "nDCG@ten": "cannot be read",
     "nDCG@10@5": "cannot be read",
     "": "cannot be read",
-    "nDCG(rel=2)@10": "nDCG has no parameter 'rel'; its parameter: gains",
-    "P(gains=linear)@10": "P has no parameter 'gains'; its parameter: rel",
+    "nDCG(rel=2)@10": "nDCG has no parameter 'rel'; its parameters: gains, ideal",
+    "P(gains=linear)@10": "P has no parameter 'gains'; its parameters: rel",
     "P(k=3)@10": "P has no parameter 'k'",
     "Judged(rel=1)@10": "Judged has no parameter 'rel'; it has none",
     "P(rel=high)@10": "rel is not a number",
@@ -115,6 +153,7 @@ def test_scales_are_named_or_0_to_n():
         ("binary", 1),
         ("graded", 4),
         ("esci", 3),
+        ("wands", 2),
     ]
     assert all(len(known.labels) == known.maximum + 1 for known in [*measures.SCALES.values(), scale("0-30")])
     assert scale("esci").labels == ("I", "C", "S", "E")
@@ -137,6 +176,12 @@ def test_gain_tables():
         "C": 0.1,
         "S": 0.01,
         "E": 1,
+    }
+    wands = scale("wands")
+    assert dict(zip(wands.labels, gain_table("wands", wands), strict=True)) == {
+        "Irrelevant": 0,
+        "Partial": 0.5,
+        "Exact": 1,
     }
     assert gain_table([0, 0.5], scale("binary")).dtype == np.float64
 
@@ -168,6 +213,45 @@ def test_the_ideal_counts_what_was_not_retrieved():
     assert ndcg([2, 0], [2, 0, 3], 2) == pytest.approx(2 / (3 + 2 / log2(3)))
 
 
+def test_the_expected_reciprocal_rank_stops_at_each_product_by_its_grade():
+    # of four grades 3 stops 7 of 8 searches and 1 stops 1 of 8
+    assert expected_reciprocal_rank([3, 1, 3], 3) == pytest.approx(
+        7 / 8 + 1 / 8 * (1 / 8) / 2 + 1 / 8 * 7 / 8 * (7 / 8) / 3
+    )
+    assert expected_reciprocal_rank([3, 1, 3], 3, 2) == pytest.approx(7 / 8 + 1 / 8 * (1 / 8) / 2)
+    assert expected_reciprocal_rank([3], 4) == 7 / 16
+    assert expected_reciprocal_rank([None, 0], 3) == expected_reciprocal_rank([], 3) == 0
+
+
+def test_rank_biased_precision_has_the_values_of_cwl_eval():
+    # cwl.qrels and cwl.run of ir-measures, whose values stem from "a manual execution of cwl-eval", for p = .9
+    lists = {(1, 3, 4, 7, 9): 0.3501, (1, 2, 5, 7, 8, 9): 0.3996, (6, 7, 8, 10): 0.1988}
+    for ranks, value in lists.items():
+        assert rank_biased_precision([rank in ranks for rank in range(1, 11)], p=0.9) == pytest.approx(value, abs=5e-5)
+
+
+def test_rank_biased_precision_of_relevant_products_alone_is_what_goes_on_no_further():
+    assert rank_biased_precision([2] * 10, p=0.8) == pytest.approx(1 - 0.8**10)
+    assert rank_biased_precision([2, 1, 2], 2, p=0.8, rel=2) == pytest.approx(0.2)
+
+
+def test_binary_preference_is_the_share_of_pairs_in_the_right_order():
+    # R = 2, N = 3: of each relevant product at most two irrelevant ones can be above
+    assert binary_preference([1, 0, 1, 0, 0], [1, 1, 0, 0, 0]) == (1 + (1 - 1 / 2)) / 2
+    assert binary_preference([0, 0, 0, 1, 1], [1, 1, 0, 0, 0]) == 0
+    assert binary_preference([None, None, 1, None, 1], [1, 1, 0, 0, 0]) == 1
+    assert binary_preference([1], [1, 1, 0, 0, 0]) == 1 / 2
+    # R = 2, N = 1
+    assert binary_preference([0, 2, 1], [2, 1, 0]) == 0
+    assert binary_preference([1, 0, 2], [2, 1, 0]) == 1 / 2
+    assert binary_preference([1, 2, 0], [2, 1, 0], rel=2) == 0
+
+
+def test_success_is_whether_any_relevant_product_is_within_the_cutoff():
+    assert [success([0, 1, 2], [1, 2], k) for k in (1, 2, 3)] == [0, 1, 1]
+    assert [success([0, 1, 2], [1, 2], k, rel=2) for k in (1, 2, 3)] == [0, 0, 1]
+
+
 def test_an_unjudged_product_holds_its_rank_and_counts_as_grade_zero():
     judged = [2, 1]
     for measure in (ndcg, reciprocal_rank, average_precision, recall):
@@ -191,9 +275,10 @@ def test_a_cutoff_hides_what_is_below_but_not_what_could_have_been():
     assert recall(grades, judged, 3) == 1 / 2
 
 
-@pytest.mark.parametrize("measure", [ndcg, reciprocal_rank, average_precision, recall])
+@pytest.mark.parametrize("measure", [ndcg, reciprocal_rank, average_precision, recall, binary_preference])
 def test_without_a_relevant_product_nothing_is_defined(measure):
     assert math.isnan(measure([0, None], [0, 0]))
+    assert math.isnan(success([0, None], [0, 0], 2))
 
 
 def test_short_and_empty_lists():

@@ -1,8 +1,13 @@
 """Evaluation: how good a run is by the judgments, and whether one ranker is better than another.
 
-Per-query values first (``evaluate``); what they say together is a mean with its bootstrap interval (``summarise``), and
-what two rankers' values say is a paired randomisation test (``compare``). A value per query is a row of a frame with
-``query_id`` and one Float64 column a measure, named by the measure itself; NaN is a query that the empty-query rule skips.
+Per-query values first (``evaluate``): a row a query, with ``query_id`` and one Float64 column a measure, named by the
+measure itself; NaN is a query that the empty-query rule skips. All else is of such frames:
+
+    summarise                      means with bootstrap intervals
+    compare                        a paired test of each ranker against a baseline, Holm-corrected, with its effect size
+    detectable, queries_needed     the differences that so many queries would prove, and how many one takes
+    by_segment, summarise_segments, compare_segments    the same for parts of the queries; by_length, by_popularity
+    moved, side_by_side            the queries that moved most between two rankers, with their lists
 
 >>> import numpy as np, polars as pl
 >>> from ltr import frames, measures
@@ -14,7 +19,33 @@ what two rankers' values say is a paired randomisation test (``compare``). A val
 """
 
 from ltr.evaluation.bootstrap import Estimate, summarise
+from ltr.evaluation.movers import moved, side_by_side
+from ltr.evaluation.paired import TESTS, randomisation_p
 from ltr.evaluation.per_query import EMPTY, evaluate
-from ltr.evaluation.significance import ALPHA, Comparison, compare, holm, randomisation_p
+from ltr.evaluation.power import detectable, effect_size, queries_needed
+from ltr.evaluation.segments import by_length, by_popularity, by_segment, compare_segments, summarise_segments
+from ltr.evaluation.significance import ALPHA, Comparison, compare, differences, holm
 
-__all__ = ["ALPHA", "EMPTY", "Comparison", "Estimate", "compare", "evaluate", "holm", "randomisation_p", "summarise"]
+__all__ = [
+    "ALPHA",
+    "EMPTY",
+    "TESTS",
+    "Comparison",
+    "Estimate",
+    "by_length",
+    "by_popularity",
+    "by_segment",
+    "compare",
+    "compare_segments",
+    "detectable",
+    "differences",
+    "effect_size",
+    "evaluate",
+    "holm",
+    "moved",
+    "queries_needed",
+    "randomisation_p",
+    "side_by_side",
+    "summarise",
+    "summarise_segments",
+]

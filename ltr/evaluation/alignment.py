@@ -204,7 +204,8 @@ def _looked_up(
     left_bits, right_bits = left_hash, right_hash
 
     def slots(query: NDArray[np.int64], bits: NDArray[np.uint64]) -> NDArray[np.int64]:
-        return (start[query] + (((bits >> _HALF) * width[query]) >> _HALF)).astype(np.int64)
+        slot: NDArray[np.uint64] = start[query] + (((bits >> _HALF) * width[query]) >> _HALF)
+        return slot.view(np.int64)
 
     while len(waiting) and len(rows):
         slot = slots(right_query[waiting], right_bits[waiting])

@@ -1,19 +1,14 @@
-"""Is one ranker better than another? The paired randomisation test, corrected for how many are compared.
+"""Is one ranker better than another? A paired test of each, corrected for how many are compared.
 
-Randomisation test (Fisher 1935; for rankings Smucker, Allan & Carterette, CIKM 2007): were there no difference, each
-query's difference dᵢ would be as likely to be −dᵢ. p is the share of sign flips whose |mean| reaches the one observed:
-
-    p = (1 + #{|Σ sᵢ dᵢ| ≥ |Σ dᵢ|}) ÷ (1 + permutations),  sᵢ = ±1 at random
-
-Where at most 16 differences are not 0, all sign flips are counted instead and p is exact. Over several rankers p is corrected
-by Holm's method (Scandinavian Journal of Statistics 1979), which bounds the chance of even one false claim.
+The tests are those of ``paired``, the randomisation test unless another is named. Over several rankers p is corrected by
+Holm's method (Scandinavian Journal of Statistics 1979), which bounds the chance of even one false claim.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 import polars as pl
@@ -21,15 +16,12 @@ from numpy.typing import NDArray
 
 from ltr.errors import ConfigError, MeasureError, suggestion
 from ltr.evaluation.bootstrap import interval
+from ltr.evaluation.paired import TESTS
+from ltr.evaluation.power import effect_size
 
-__all__ = ["ALPHA", "Comparison", "compare", "holm", "randomisation_p"]
+__all__ = ["ALPHA", "Comparison", "compare", "differences", "holm", "matched"]
 
 ALPHA: Final = 0.05
-
-# 2¹⁶ sums take less time than 10,000 random flips of 2,300 queries.
-_EXACT: Final = 16
-# Signs of one chunk: 2 MiB of float64 stays in cache.
-_CELLS: Final = 1 << 18
 
 
 @dataclass(frozen=True)
@@ -44,6 +36,8 @@ class Comparison:
         p_holm: corrected for all rows.
         proven: p_holm < .05, in either direction.
         wins: queries where the ranker is above the baseline; losses and ties likewise.
+        effect: Cohen's d of the differences, NaN where they do not vary.
+        test: the test that p_value is of.
     """
 
     ranker: str
@@ -59,6 +53,8 @@ class Comparison:
     wins: int
     losses: int
     ties: int
+    effect: float
+    test: str
 
 
 def compare(
@@ -66,6 +62,7 @@ def compare(
     *,
     baseline: str,
     measure: str,
+    test: Literal["randomisation", "t", "wilcoxon", "bootstrap"] = "randomisation",
     seed: int = 7,
     permutations: int = 10_000,
     resamples: int = 10_000,
@@ -77,44 +74,56 @@ def compare(
         per_query: ranker -> its frame from ``evaluate``.
         baseline: a key of per_query.
         measure: a column of every frame.
+        test: of the differences; see paired. Name it before looking at what each would say.
         seed: of the sign flips and of the bootstrap; each row starts from it anew.
-        permutations: random sign flips.
-        resamples: of the bootstrap.
+        permutations: random sign flips of the randomisation test.
+        resamples: of the bootstrap interval and the bootstrap test.
         level: of the bootstrap interval.
     """
     if baseline not in per_query:
         raise ConfigError(f"baseline {baseline!r} was not run", hint=suggestion(baseline, per_query, noun="rankers"))
-    columns = {ranker: _column(frame, ranker, measure) for ranker, frame in per_query.items()}
-    rankers = [ranker for ranker in per_query if ranker != baseline]
-    differences = {ranker: _paired(columns[ranker], columns[baseline]) for ranker in rankers}
-    p_values = [randomisation_p(differences[ranker], seed=seed, permutations=permutations) for ranker in rankers]
+    if test not in TESTS:
+        raise ConfigError(f"test {test!r} is unknown", hint=suggestion(test, TESTS, noun="tests"))
+    draws = permutations if test == "randomisation" else resamples
+    moved = {
+        ranker: differences(frame, per_query[baseline], measure=measure, names=(ranker, baseline))
+        for ranker, frame in per_query.items()
+        if ranker != baseline
+    }
+    p_values = [TESTS[test](by_query, seed=seed, draws=draws) for by_query in moved.values()]
     return [
         _comparison(
-            differences[ranker],
-            interval(differences[ranker], seed=seed, resamples=resamples, level=level),
-            (ranker, baseline, measure),
+            by_query,
+            interval(by_query, seed=seed, resamples=resamples, level=level),
+            (ranker, baseline, measure, test),
             (p_value, p_holm),
         )
-        for ranker, p_value, p_holm in zip(rankers, p_values, holm(p_values), strict=True)
+        for (ranker, by_query), p_value, p_holm in zip(moved.items(), p_values, holm(p_values), strict=True)
     ]
 
 
-def randomisation_p(differences: NDArray[np.float64], *, seed: int = 7, permutations: int = 10_000) -> float:
-    """The two-sided p-value of paired differences.
+def differences(
+    ranker: pl.DataFrame,
+    baseline: pl.DataFrame,
+    *,
+    measure: str,
+    names: tuple[str, str] = ("the ranker", "the baseline"),
+) -> NDArray[np.float64]:
+    """Ranker − baseline by query, sorted by query_id, where both have a value: what tests, effect and power are of.
 
-    >>> randomisation_p(np.array([0.1, 0.2, 0.3]))      # exact: only +++ and −−− of the 8 reach 0.6
-    0.25
+    >>> a = pl.DataFrame({"query_id": ["q1", "q2"], "RR": [1.0, float("nan")]})
+    >>> differences(a, a.with_columns(RR=0.25), measure="RR")
+    array([0.75])
     """
-    if permutations < 1:
-        raise ConfigError(f"{permutations} permutations", hint="give at least 1")
-    # A difference of 0 is the same under either sign.
-    moving = differences[differences != 0]
-    # Equal sums differ in their last bits with the order of summing; they must count as equal.
-    reached = abs(moving.sum()) - 1e-12 * np.abs(moving).sum()
-    if len(moving) <= _EXACT:
-        return float(np.mean(np.abs(_all_sums(moving)) >= reached))
-    count = int(np.count_nonzero(np.abs(_random_sums(moving, seed, permutations)) >= reached))
-    return (1 + count) / (1 + permutations)
+    both = matched(ranker, baseline, measure=measure, names=names)
+    return both.select(pl.col("value") - pl.col("value_baseline")).to_series().to_numpy()
+
+
+def matched(ranker: pl.DataFrame, baseline: pl.DataFrame, *, measure: str, names: tuple[str, str]) -> pl.DataFrame:
+    """The values that both have, as columns value and value_baseline beside query_id, sorted by it."""
+    columns = [_column(frame, name, measure) for frame, name in zip((ranker, baseline), names, strict=True)]
+    both = columns[0].join(columns[1], on="query_id", suffix="_baseline", how="inner").sort("query_id")
+    return both.filter(pl.col("value").is_not_nan() & pl.col("value_baseline").is_not_nan())
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -141,53 +150,28 @@ def _column(frame: pl.DataFrame, ranker: str, measure: str) -> pl.DataFrame:
     return frame.select("query_id", value=measure)
 
 
-def _paired(ranker: pl.DataFrame, baseline: pl.DataFrame) -> NDArray[np.float64]:
-    both = ranker.join(baseline, on="query_id", suffix="_baseline", how="inner").sort("query_id")
-    return both.select(pl.col("value") - pl.col("value_baseline")).to_series().drop_nans().to_numpy()
-
-
 def _comparison(
-    differences: NDArray[np.float64],
+    by_query: NDArray[np.float64],
     bounds: tuple[float, float],
-    names: tuple[str, str, str],
+    names: tuple[str, str, str, str],
     p_values: tuple[float, float],
 ) -> Comparison:
-    ranker, baseline, measure = names
+    ranker, baseline, measure, test = names
     p_value, p_holm = p_values
     return Comparison(
         ranker=ranker,
         baseline=baseline,
         measure=measure,
-        difference=float(differences.mean()) if len(differences) else float("nan"),
+        difference=float(by_query.mean()) if len(by_query) else float("nan"),
         low=bounds[0],
         high=bounds[1],
         p_value=p_value,
         p_holm=p_holm,
-        n=len(differences),
+        n=len(by_query),
         proven=p_holm < ALPHA,
-        wins=int((differences > 0).sum()),
-        losses=int((differences < 0).sum()),
-        ties=int((differences == 0).sum()),
+        wins=int((by_query > 0).sum()),
+        losses=int((by_query < 0).sum()),
+        ties=int((by_query == 0).sum()),
+        effect=effect_size(by_query),
+        test=test,
     )
-
-
-def _all_sums(differences: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Σ sᵢ dᵢ of all 2ⁿ sign flips."""
-    sums = np.zeros(1)
-    for difference in differences:
-        sums = np.concatenate([sums + difference, sums - difference])
-    return sums
-
-
-def _random_sums(differences: NDArray[np.float64], seed: int, permutations: int) -> NDArray[np.float64]:
-    """Σ sᵢ dᵢ of random sign flips, a chunk at a time: Σ (2bᵢ − 1) dᵢ with random bits bᵢ."""
-    generator = np.random.default_rng(seed)
-    n, total = len(differences), differences.sum()
-    sums = np.empty(permutations)
-    step = max(1, _CELLS // n)
-    for start in range(0, permutations, step):
-        rows = min(step, permutations - start)
-        bits = generator.integers(0, 256, size=(rows, -(-n // 8)), dtype=np.uint8)
-        signs = np.unpackbits(bits, axis=1, count=n).astype(np.float64)
-        sums[start : start + rows] = 2.0 * (signs @ differences) - total
-    return sums

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import statistics
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import polars as pl
 
@@ -84,7 +85,11 @@ def trial(assembled: Assembled, *, group: str | None) -> Trial:
     dropped: Counter[str] = Counter()
     for fold in folds:
         dropped.update(fold.fitted.dropped)
-    final = folds[0].fitted if len(folds) == 1 else _refit(assembled, rounds)
+    final = (
+        folds[0].fitted
+        if len(folds) == 1
+        else _refit(assembled, assembled.dataset.queries["query_id"].to_list(), rounds)
+    )
     sides = {
         "fit": round(statistics.median(len(part.fit) for part in parts)),
         "dev": round(statistics.median(len(part.dev) for part in parts)),
@@ -137,6 +142,9 @@ def _fold(assembled: Assembled, parts: Parts, wanted: list[Measure]) -> _Fold:
     labels = {"retrieval": "retrieval order", "best_feature": f"best feature: {best}"}
     if cosine is not None:
         runs["cosine"], labels["cosine"] = rows.by_feature(test, cosine), f"cosine: {cosine}"
+    if experiment.ranker.refit:
+        again = _refit(assembled, (*parts.fit, *parts.dev), fitted.rounds)
+        fitted = replace(fitted, ranker=again.ranker, seconds=fitted.seconds + again.seconds)
     runs[library] = rows.by_ranker(test, fitted.ranker)
     labels[library] = {"lightgbm": "LightGBM"}[library] + f" {experiment.ranker.objective}"
     return _Fold(
@@ -144,11 +152,11 @@ def _fold(assembled: Assembled, parts: Parts, wanted: list[Measure]) -> _Fold:
     )
 
 
-def _refit(assembled: Assembled, rounds: int) -> Fitted:
-    everything = assembled.dataset.queries["query_id"].to_list()
+def _refit(assembled: Assembled, query_ids: Sequence[str], rounds: int) -> Fitted:
+    """Fit on these queries for exactly so many rounds, as an earlier dev has settled them."""
     return rankers.fit(
         assembled.experiment.ranker,
-        known(assembled.pairs, assembled.dataset.products, everything),
+        known(assembled.pairs, assembled.dataset.products, query_ids),
         None,
         features=assembled.feature_set.names,
         gains=assembled.gains,

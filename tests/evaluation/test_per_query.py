@@ -15,7 +15,9 @@ from ltr.measures import gain_table, parse, scale
 
 GRADED = scale("0-3")
 ALL = ("nDCG", "nDCG@3", "nDCG(gains=exponential)@3", "RR", "RR@2", "RR(rel=2)", "AP", "AP@3", "AP(rel=3)",
-       "P@1", "P@4", "P(rel=2)@3", "Recall", "Recall@2", "Recall(rel=2)@3", "Judged@1", "Judged@4")  # fmt: skip
+       "P@1", "P@4", "P(rel=2)@3", "Recall", "Recall@2", "Recall(rel=2)@3", "Judged@1", "Judged@4",
+       "nDCG(ideal=list)", "nDCG(gains=exponential,ideal=list)@3", "ERR", "ERR@3", "RBP", "RBP(p=0.5,rel=2)@3",
+       "Success@1", "Success(rel=2)@3", "bpref", "bpref(rel=2)")  # fmt: skip
 
 
 def judgments_of(grades):
@@ -40,7 +42,7 @@ def values(lists, grades, *names, scale=GRADED, gains="linear", **policy):
 
 def one(lists, grades, name, **policy):
     frame = values(lists, grades, name, **policy)
-    return dict(zip(frame["query_id"], frame[name], strict=True))
+    return dict(zip(frame["query_id"], frame[str(parse(name))], strict=True))
 
 
 # lists of up to 8 of 10 products, some judged: absent and empty queries, unjudged and unretrieved products all occur.
@@ -62,26 +64,33 @@ def by_formula(name, products, judged):
     grades, least, k = [judged.get(product) for product in products], measure.rel or 1, measure.cutoff
     gain = measures.exponential if measure.gains else measures.linear
     known = list(judged.values())
+    ideal = [grade or 0 for grade in grades] if measure.ideal else known
     return {
-        "nDCG": lambda: measures.ndcg(grades, known, k, gain=gain),
+        "nDCG": lambda: measures.ndcg(grades, ideal, k, gain=gain),
         "RR": lambda: measures.reciprocal_rank(grades, known, k, rel=least),
         "AP": lambda: measures.average_precision(grades, known, k, rel=least),
         "P": lambda: measures.precision(grades, k, rel=least),
         "Recall": lambda: measures.recall(grades, known, k, rel=least),
         "Judged": lambda: measures.judged_share(grades, k),
+        "ERR": lambda: measures.expected_reciprocal_rank(grades, 3, k),
+        "RBP": lambda: measures.rank_biased_precision(grades, k, p=measure.p, rel=least),
+        "Success": lambda: measures.success(grades, known, k, rel=least),
+        "bpref": lambda: measures.binary_preference(grades, known, rel=least),
     }[measure.name]()
 
 
 @settings(deadline=None, max_examples=100)
 @given(lists=LISTS, grades=GRADES, cut=st.booleans())
 def test_evaluate_equals_the_formulas_list_by_list(lists, grades, cut):
-    names = [name for name in ALL if "@" in name] if cut else ALL
+    names = [name for name in ALL if "@" in name and "list" not in name] if cut else ALL
     frame = values(lists, grades, *names)
     assert frame["query_id"].to_list() == sorted(grades)
     for row in frame.iter_rows(named=True):
         judged, products = grades[row["query_id"]], lists.get(row["query_id"], [])
         for name in names:
-            assert row[name] == pytest.approx(by_formula(name, products, judged), abs=1e-12, nan_ok=True), name
+            assert row[str(parse(name))] == pytest.approx(by_formula(name, products, judged), abs=1e-12, nan_ok=True), (
+                name
+            )
 
 
 @settings(deadline=None, max_examples=50)
@@ -109,7 +118,12 @@ EMPTY_QUERY = {
     "RR": {"skip": math.nan, "zero": 0, "one": 1},
     "AP": {"skip": math.nan, "zero": 0, "one": 1},
     "Recall@10": {"skip": math.nan, "zero": 0, "one": 1},
+    "nDCG(ideal=list)@10": {"skip": math.nan, "zero": 0, "one": 1},
+    "Success@10": {"skip": math.nan, "zero": 0, "one": 1},
+    "bpref": {"skip": math.nan, "zero": 0, "one": 1},
     "P@10": {"skip": 0, "zero": 0, "one": 0},
+    "RBP@10": {"skip": 0, "zero": 0, "one": 0},
+    "ERR@10": {"skip": 0, "zero": 0, "one": 0},
     "Judged@4": {"skip": 1 / 2, "zero": 1 / 2, "one": 1 / 2},
 }
 
@@ -117,14 +131,44 @@ EMPTY_QUERY = {
 @pytest.mark.parametrize("rule", ["skip", "zero", "one"])
 @pytest.mark.parametrize("name", EMPTY_QUERY)
 def test_the_empty_query_rule(name, rule):
-    found = one({"q": ["p1", "p2"]}, {"q": {"p1": 0, "p9": 0}}, name, empty=rule)
-    assert found["q"] == pytest.approx(EMPTY_QUERY[name][rule], nan_ok=True)
+    (found,) = one({"q": ["p1", "p2"]}, {"q": {"p1": 0, "p9": 0}}, name, empty=rule).values()
+    assert found == pytest.approx(EMPTY_QUERY[name][rule], nan_ok=True)
 
 
 @pytest.mark.parametrize("rule", ["skip", "zero", "one"])
-@pytest.mark.parametrize("name", EMPTY_QUERY)
+@pytest.mark.parametrize("name", [name for name in EMPTY_QUERY if "list" not in name])
 def test_a_query_that_the_run_lacks_counts_as_zero_under_every_rule(name, rule):
     assert one({"other": ["p1"]}, {"q": {"p1": 1}}, name, empty=rule) == {"q": 0}
+
+
+def test_the_ideal_of_a_list_is_its_own_best_order():
+    lists, grades = {"q": ["p1", "p2", "p3"]}, {"q": {"p1": 1, "p2": 3, "p9": 3}}
+    best = 3 + 1 / math.log2(3)
+    assert one(lists, grades, "nDCG(ideal=list)")["q"] == pytest.approx((1 + 3 / math.log2(3)) / best)
+    # the best order of the whole list, of which the cutoff shows the top
+    assert one(lists, grades, "nDCG(ideal=list)@1")["q"] == pytest.approx(1 / 3)
+    assert one({"q": ["p2", "p1"]}, grades, "nDCG(ideal=list)")["q"] == 1
+    assert math.isnan(one({"other": ["p1"]}, grades, "nDCG(ideal=list)")["q"])
+
+
+@settings(max_examples=50)
+@given(lists=LISTS, grades=GRADES)
+def test_the_ideal_of_a_list_is_that_of_the_judgments_it_holds(lists, grades):
+    kept = {query: {p: g for p, g in judged.items() if p in lists.get(query, [])} for query, judged in grades.items()}
+    kept = {query: judged for query, judged in kept.items() if judged}
+    found = values(lists, grades, "nDCG(ideal=list)", "nDCG(ideal=list)@2")
+    expected = values(lists, kept, "nDCG", "nDCG@2")
+    both = expected.join(found, on="query_id", how="left", maintain_order="left")
+    assert both["nDCG"].equals(both["nDCG(ideal=list)"].rename("nDCG"))
+    assert both["nDCG@2"].equals(both["nDCG(ideal=list)@2"].rename("nDCG@2"))
+
+
+@settings(max_examples=50)
+@given(lists=LISTS, grades=GRADES, cut=st.booleans())
+def test_condensed_lists_are_measured_as_if_they_were_the_run(lists, grades, cut):
+    names = [name for name in ALL if "@" in name] if cut else ALL
+    condensed = {query: [p for p in shown if p in grades.get(query, {})] for query, shown in lists.items()}
+    assert values(lists, grades, *names, condensed=True).equals(values(condensed, grades, *names))
 
 
 def test_emptiness_is_a_matter_of_each_measure():

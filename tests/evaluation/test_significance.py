@@ -1,7 +1,6 @@
-"""The randomisation test, Holm's correction, and the comparison of rankers."""
+"""Holm's correction and the comparison of rankers."""
 
 import math
-from itertools import product
 
 import numpy as np
 import polars as pl
@@ -10,73 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ltr.errors import ConfigError, MeasureError
-from ltr.evaluation import compare, holm, randomisation_p
-from ltr.evaluation.significance import _random_sums
+from ltr.evaluation import compare, differences, holm
 
-TENTHS = st.integers(-10, 10).map(lambda tenth: tenth / 10)
 P_VALUES = st.lists(st.floats(0, 1), min_size=1, max_size=8)
 
 
 def frame(values, name="RR", first=0):
     values = pl.Series(values, dtype=pl.Float64)
     return pl.DataFrame({"query_id": [f"q{first + i:05d}" for i in range(len(values))], name: values})
-
-
-@settings(deadline=None)
-@given(differences=st.lists(TENTHS, max_size=8))
-def test_a_small_test_counts_all_sign_flips(differences):
-    # in tenths the sums are whole numbers, so that equal sums are equal
-    tenths = [round(10 * difference) for difference in differences]
-    flips = [sum(s * d for s, d in zip(signs, tenths, strict=True)) for signs in product((1, -1), repeat=len(tenths))]
-    expected = np.mean([abs(flip) >= abs(sum(tenths)) for flip in flips])
-    assert randomisation_p(np.array(differences)) == expected
-
-
-@settings(deadline=None, max_examples=10)
-@given(seed=st.integers(0, 1000))
-def test_random_sign_flips_agree_with_the_exact_enumeration(seed):
-    differences = np.random.default_rng(seed).normal(0.3, 1, 12)
-    exact, permutations = randomisation_p(differences), 20_000
-    sums = _random_sums(differences, seed, permutations)
-    estimate = (1 + np.sum(np.abs(sums) >= abs(differences.sum()) - 1e-12)) / (1 + permutations)
-    assert estimate == pytest.approx(exact, abs=5 * math.sqrt(exact * (1 - exact) / permutations) + 1e-4)
-
-
-def test_the_smallest_p_of_a_random_test_is_one_in_permutations_plus_one():
-    assert randomisation_p(np.ones(100), permutations=999) == 1 / 1000
-
-
-def test_sums_that_differ_only_in_rounding_are_equal():
-    # +.1 +.2 −.3 is 5.6e-17, not 0: exactly the 8 of 8 flips reach |0|
-    assert randomisation_p(np.array([0.1, 0.2, -0.3])) == 1.0
-    # of 20 equal differences every flip that reaches the sum is all of one sign
-    assert randomisation_p(np.full(20, 0.1), permutations=99) == 1 / 100
-
-
-def test_queries_without_a_difference_change_nothing():
-    moving = np.random.default_rng(7).normal(0.2, 1, 40)
-    assert randomisation_p(np.concatenate([np.zeros(500), moving])) == randomisation_p(moving)
-
-
-@settings(deadline=None, max_examples=30)
-@given(seed=st.integers(0, 1000), n=st.sampled_from([5, 60]), factor=st.sampled_from([-1.0, 0.25, 1e6, 1e-9]))
-def test_p_depends_on_neither_sign_nor_unit(seed, n, factor):
-    differences = np.random.default_rng(seed).normal(0.1, 1, n)
-    assert randomisation_p(differences * factor) == randomisation_p(differences)
-
-
-def test_without_a_difference_p_is_uniform():
-    generator = np.random.default_rng(7)
-    p_values = [randomisation_p(generator.normal(size=50), seed=i, permutations=500) for i in range(400)]
-    for share in (0.05, 0.5):
-        assert np.mean(np.array(p_values) <= share) == pytest.approx(
-            share, abs=4 * math.sqrt(share * (1 - share) / 400)
-        )
-
-
-def test_no_permutations_are_refused():
-    with pytest.raises(ConfigError, match="give at least 1"):
-        randomisation_p(np.ones(3), permutations=0)
 
 
 def test_holm_by_hand():
@@ -118,6 +58,24 @@ def test_a_comparison_says_what_there_is_to_say():
     assert (worse.difference, worse.wins, worse.losses, worse.proven) == (pytest.approx(-0.1), 0, 200, True)
     assert worse.p_value == 1 / 10_001
     assert (better.p_holm, worse.p_holm) == (pytest.approx(3 / 10_001), pytest.approx(3 / 10_001))
+
+
+@pytest.mark.parametrize("test", ["randomisation", "bootstrap", "t", "wilcoxon"])
+def test_every_test_tells_a_difference_from_none(test):
+    better, worse, same = compare(
+        rankers(), baseline="retrieval", measure="RR", test=test, permutations=999, resamples=999
+    )
+    assert {row.test for row in (better, worse, same)} == {test}
+    assert better.p_value < 0.01 > worse.p_value
+    assert (better.proven, worse.proven, same.proven) == (True, True, False)
+    assert (same.p_value, same.effect) == (1, 0)
+
+
+def test_a_comparison_says_how_large_the_difference_is():
+    better, worse, _ = compare(rankers(), baseline="retrieval", measure="RR", resamples=10)
+    by_query = differences(rankers()["better"], rankers()["retrieval"], measure="RR")
+    assert better.effect == pytest.approx(by_query.mean() / by_query.std(ddof=1))
+    assert math.isnan(worse.effect)  # the same .1 for each query: no spread to compare it with
 
 
 def test_a_ranker_against_itself_proves_nothing():
@@ -164,5 +122,7 @@ def test_a_baseline_alone_has_no_rows():
 def test_unknown_names_are_refused_with_a_suggestion():
     with pytest.raises(ConfigError, match=r"baseline 'retrieva' was not run; did you mean 'retrieval'\?"):
         compare(rankers(), baseline="retrieva", measure="RR")
-    with pytest.raises(MeasureError, match=r"'retrieval' was not evaluated by 'RRR'; did you mean 'RR'\?"):
+    with pytest.raises(ConfigError, match=r"test 'ttest' is unknown; .*tests: bootstrap, randomisation, t, wilcoxon"):
+        compare(rankers(), baseline="retrieval", measure="RR", test="ttest")
+    with pytest.raises(MeasureError, match=r"was not evaluated by 'RRR'; did you mean 'RR'\?"):
         compare(rankers(), baseline="retrieval", measure="RRR")

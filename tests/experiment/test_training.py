@@ -64,6 +64,15 @@ def test_folds_test_every_query_once_and_keep_a_ranker_of_all(small):
     bundle.load(Path(result.bundle))
 
 
+def test_refitting_on_fit_and_dev_keeps_the_rounds_and_changes_the_forest(small):
+    home, _ = small
+    once, again_on_both = again(home), again(home, "ranker.refit=true")
+    assert again_on_both.rounds == once.rounds
+    text = [(Path(run.bundle) / "model/ranker/ranker.txt").read_text() for run in (once, again_on_both)]
+    assert text[0].count("Tree=") == text[1].count("Tree=")
+    assert text[0] != text[1]
+
+
 def test_a_further_split_is_a_further_table(small):
     home, _ = small
     result = again(home, 'split.also=["intent"]')
