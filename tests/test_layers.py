@@ -40,6 +40,7 @@ OWNERS = {
     "mlflow": "tracking",
     "onnxruntime": "encoders",
     "optuna": "rankers",
+    "scipy": "evaluation",
     "sentence_transformers": "encoders",
     "torch": "encoders",
     "transformers": "encoders",

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from ltr.experiment import page
 
-BENCHMARKS = ("startup", "training", "runs")
+BENCHMARKS = ("startup", "training", "runs", "evaluating")
 MEASURED = Path(__file__).with_name("measured.json")
 
 

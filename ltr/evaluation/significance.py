@@ -6,6 +6,7 @@ Holm's method (Scandinavian Journal of Statistics 1979), which bounds the chance
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -36,7 +37,7 @@ class Comparison:
         p_holm: corrected for all rows.
         proven: p_holm < .05, in either direction.
         wins: queries where the ranker is above the baseline; losses and ties likewise.
-        effect: Cohen's d of the differences, NaN where they do not vary.
+        effect: Cohen's d of the differences, None where they do not vary (JSON has no NaN).
         test: the test that p_value is of.
     """
 
@@ -53,7 +54,7 @@ class Comparison:
     wins: int
     losses: int
     ties: int
-    effect: float
+    effect: float | None
     test: str
 
 
@@ -158,6 +159,7 @@ def _comparison(
 ) -> Comparison:
     ranker, baseline, measure, test = names
     p_value, p_holm = p_values
+    effect = effect_size(by_query)
     return Comparison(
         ranker=ranker,
         baseline=baseline,
@@ -172,6 +174,6 @@ def _comparison(
         wins=int((by_query > 0).sum()),
         losses=int((by_query < 0).sum()),
         ties=int((by_query == 0).sum()),
-        effect=effect_size(by_query),
+        effect=None if math.isnan(effect) else effect,
         test=test,
     )

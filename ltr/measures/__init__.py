@@ -1,8 +1,8 @@
 """Measures of a ranking, as values: nDCG, ERR, RBP, RR, AP, bpref, P, Success, Recall and Judged.
 
 A measure is an immutable value. Its canonical string is its equality and its hash, so that one spelling serves as
-configuration, dictionary key, column name and table heading. What a measure does not say itself (``gains`` of nDCG,
-``rel`` of the others) is the evaluation's to decide; ``FAMILIES`` says what each may say:
+configuration, dictionary key, column name and table heading. ``FAMILIES`` says what each may say; ``gains`` and ``rel`` that
+it leaves open are the evaluation's to decide:
 
     gains    of nDCG: a name of GAINS, or one gain a grade
     ideal    of nDCG: the best order of all that is judged (default), or ``list``: of the products that the list holds,
@@ -14,8 +14,6 @@ configuration, dictionary key, column name and table heading. What a measure doe
 
 >>> parse("P(rel=2)@10"), parse("nDCG(ideal=list, gains=esci)@10"), parse("RBP"), parse("nDCG@10").slug
 (P(rel=2)@10, nDCG(gains=esci,ideal=list)@10, RBP(p=0.8), 'nDCG_10')
->>> parse("nDCG@10") == Measure("nDCG", cutoff=10)
-True
 """
 
 from ltr.measures.formulas import (
