@@ -17,8 +17,6 @@ exports do. A file without qid has LightGBM's ``.query`` beside it, the number o
 
 from __future__ import annotations
 
-import gzip
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +28,7 @@ from numpy.typing import NDArray
 
 from ltr.errors import ConfigError, DataError, JudgmentError
 from ltr.frames import check, groups
+from ltr.lines import decode, read_bytes, write_bytes
 
 __all__ = [
     "Letor",
@@ -85,7 +84,7 @@ def read_letor(path: Path, *, first: Literal[0, 1] = 1, features: int | None = N
     if first not in (0, 1):
         raise ConfigError(f"first = {first!r}", hint="features are numbered from 0 or from 1")
     last = _WIDEST if features is None else first + features - 1
-    lines = _text(path).split("\n")
+    lines = decode(read_bytes(path), path).split("\n")
     parts = [
         _parsed(lines[start : start + _CHUNK], start + 1, path, first=first, last=last)
         for start in range(0, len(lines), _CHUNK)
@@ -144,7 +143,7 @@ def write_letor(pairs: pl.DataFrame, path: Path, *, features: Sequence[str], fir
     ).join(tokens, on="row", how="left", maintain_order="left")
     values = pl.when(pl.col("token").is_null()).then(pl.lit("")).otherwise(pl.lit(" ") + pl.col("token"))
     line = pl.format("{} qid:{}{} # {}{}", _number(pl.col("grade")), "qid", values, "product_id", "comment")
-    _write("\n".join(frame.select(line).to_series()) + "\n", path)
+    write_bytes(("\n".join(frame.select(line).to_series()) + "\n").encode(), path)
 
 
 def read_sizes(path: Path) -> NDArray[np.int64]:
@@ -154,7 +153,7 @@ def read_sizes(path: Path) -> NDArray[np.int64]:
 
 def write_sizes(sizes: NDArray[np.int64], path: Path) -> None:
     """Write ``.query``, such as ``frames.groups(pairs).sizes``."""
-    _write("".join(f"{size}\n" for size in sizes.tolist()), path)
+    write_bytes(("".join(f"{size}\n" for size in sizes.tolist())).encode(), path)
 
 
 def read_positions(path: Path) -> NDArray[np.int64]:
@@ -164,7 +163,7 @@ def read_positions(path: Path) -> NDArray[np.int64]:
 
 def write_positions(positions: NDArray[np.int64], path: Path) -> None:
     """Write ``.position``, such as ``pairs["position"].to_numpy()``."""
-    _write("".join(f"{position}\n" for position in positions.tolist()), path)
+    write_bytes(("".join(f"{position}\n" for position in positions.tolist())).encode(), path)
 
 
 def _parsed(lines: list[str], start: int, path: Path, *, first: int, last: int) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -272,7 +271,9 @@ def _number(value: pl.Expr) -> pl.Expr:
 
 
 def _integers(path: Path, *, least: int, noun: str) -> NDArray[np.int64]:
-    lines = pl.DataFrame({"said": pl.Series(_text(path).split("\n"), dtype=pl.String).str.strip_chars()})
+    lines = pl.DataFrame(
+        {"said": pl.Series(decode(read_bytes(path), path).split("\n"), dtype=pl.String).str.strip_chars()}
+    )
     lines = lines.with_row_index("line", offset=1).filter(pl.col("said") != "")
     lines = lines.with_columns(pl.col("said").cast(pl.Int64, strict=False).alias("number"))
     if found := _first(lines, ~(pl.col("number") >= least).fill_null(False)):
@@ -283,27 +284,3 @@ def _integers(path: Path, *, least: int, noun: str) -> NDArray[np.int64]:
 def _first(frame: pl.DataFrame, where: pl.Expr) -> dict[str, object] | None:
     found = frame.filter(where).head(1)
     return found.row(0, named=True) if found.height else None
-
-
-def _text(path: Path) -> str:
-    try:
-        data = path.read_bytes()
-        data = gzip.decompress(data) if path.suffix.lower() == ".gz" else data
-    except FileNotFoundError as error:
-        raise DataError(f"{path} does not exist", hint="check the path") from error
-    except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{path} cannot be read: {error}", hint="copy or download it again") from error
-    if not data:
-        raise DataError(f"{path} is empty (0 bytes)", hint="copy or export it again")
-    try:
-        return data.removeprefix(b"\xef\xbb\xbf").decode()
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise DataError(
-            f"{path} is not UTF-8: line {line} holds byte 0x{data[error.start]:02X}", hint="save it as UTF-8"
-        ) from error
-
-
-def _write(text: str, path: Path) -> None:
-    data = text.encode()
-    path.write_bytes(gzip.compress(data, mtime=0) if path.suffix.lower() == ".gz" else data)

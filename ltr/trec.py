@@ -20,10 +20,8 @@ if it is written with ``scores="ranks"``.
 
 from __future__ import annotations
 
-import gzip
 import io
 import re
-import zlib
 from pathlib import Path
 from typing import Final, Literal
 
@@ -31,6 +29,7 @@ import polars as pl
 
 from ltr.errors import CandidateError, ConfigError, DataError, JudgmentError, suggestion
 from ltr.frames import check
+from ltr.lines import decode, read_bytes, write_bytes
 
 __all__ = ["read_qrels", "read_run", "read_topics", "write_qrels", "write_run", "write_topics"]
 
@@ -155,7 +154,7 @@ def write_run(run: pl.DataFrame, path: Path, *, tag: str = "ltr", scores: Litera
 
 def read_topics(path: Path) -> pl.DataFrame:
     """Queries from topics: a line each (id, tab, text), or TREC's ``<top>`` with ``<num>`` and ``<title>``."""
-    text = _text(_bytes(path), path)
+    text = decode(read_bytes(path), path)
     marked = text.lstrip().startswith("<top>")
     rows = _marked(text, path) if marked else _lines(text, path)
     if not rows:
@@ -180,7 +179,7 @@ def write_topics(queries: pl.DataFrame, path: Path) -> None:
 
 def _cells(path: Path, names: tuple[str, ...], fault: type[DataError | CandidateError]) -> pl.DataFrame:
     """The cells of each line that has some, as strings, and the ``line`` they stand on."""
-    data = _bytes(path)
+    data = read_bytes(path)
     if b"\0" in data:
         raise DataError(f"{path} holds NUL characters, as UTF-16 does", hint="save it as UTF-8")
     # Each step is a scan in C, and most files need none of the copies.
@@ -207,11 +206,11 @@ def _cells(path: Path, names: tuple[str, ...], fault: type[DataError | Candidate
             row_index_offset=above + 1,
         )
     except pl.exceptions.PolarsError as error:
-        _check_columns(_text(data, path), names, path, fault)
+        _check_columns(decode(data, path), names, path, fault)
         raise DataError(f"{path} cannot be read: {str(error).splitlines()[0]}") from error
     frame = frame.filter(pl.col(names[0]).is_not_null())
     if frame[names[-1]].null_count():
-        _check_columns(_text(data, path), names, path, fault)
+        _check_columns(decode(data, path), names, path, fault)
     return frame
 
 
@@ -286,34 +285,11 @@ def _one_of(given: str, allowed: tuple[str, ...], noun: str) -> None:
         raise ConfigError(f"{noun} {given!r} is unknown", hint=suggestion(given, allowed, noun=noun))
 
 
-def _bytes(path: Path) -> bytes:
-    try:
-        data = path.read_bytes()
-        data = gzip.decompress(data) if path.suffix.lower() == ".gz" else data
-    except FileNotFoundError as error:
-        raise DataError(f"{path} does not exist", hint="check the path") from error
-    except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{path} cannot be read: {error}", hint="copy or download it again") from error
-    if not data:
-        raise DataError(f"{path} is empty (0 bytes)", hint="copy or export it again")
-    return data.removeprefix(b"\xef\xbb\xbf")
-
-
-def _text(data: bytes, path: Path) -> str:
-    try:
-        return data.decode()
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise DataError(
-            f"{path} is not UTF-8: line {line} holds byte 0x{data[error.start]:02X}", hint="save it as UTF-8"
-        ) from error
-
-
 def _write(frame: pl.DataFrame, path: Path, *, separator: str) -> None:
     if path.suffix.lower() == ".gz":
         buffer = io.BytesIO()
         frame.write_csv(buffer, include_header=False, separator=separator, quote_style="never")
-        path.write_bytes(gzip.compress(buffer.getvalue(), mtime=0))
+        write_bytes(buffer.getvalue(), path)
     else:
         with path.open("wb") as file:
             frame.write_csv(file, include_header=False, separator=separator, quote_style="never")

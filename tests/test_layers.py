@@ -13,7 +13,7 @@ PACKAGE = Path(ltr.__file__).parent
 
 # Lowest first; a room may import the rows below its own, and the siblings named.
 ROWS = [
-    {"errors", "text", "measures", "frames", "progress"},
+    {"errors", "text", "measures", "frames", "lines", "progress"},
     {"config", "letor", "trec", "datasets"},
     {"judgments", "encoders", "rankers", "evaluation"},
     {"features", "retrieval", "simulation"},
@@ -25,6 +25,7 @@ ROWS = [
 ]
 SIBLINGS = {
     "frames": {"errors"},
+    "lines": {"errors"},
     "measures": {"errors"},
     "text": {"errors"},
     "datasets": {"config", "letor", "trec"},
