@@ -147,8 +147,8 @@ def save(
     return _atomically(parent, name, write)
 
 
-def load(path: Path) -> Bundle:
-    """Load a bundle after checking every file against its hash.
+def load(path: Path, *, cache: Path | None = None) -> Bundle:
+    """Load a bundle after checking every file against its hash; with a cache, no text is encoded twice.
 
     Raises:
         BundleError: not a bundle, truncated, changed, or of a newer format.
@@ -166,7 +166,7 @@ def load(path: Path) -> Bundle:
         facts = CatalogueFacts(**_read_json(model / "catalogue.json"))
         feature_set = definition.load(model / "feature_set.json")
         ranker = rankers.restore(model / "ranker")
-        encoder = encoders.restore(model / "encoder") if (model / "encoder").is_dir() else None
+        encoder = encoders.restore(model / "encoder", cache=cache) if (model / "encoder").is_dir() else None
         state = states.load(path / "state")
     except LtrError:
         raise

@@ -59,6 +59,16 @@ def test_unknown_products_are_ranked_too(loaded):
     assert again.height == candidates.height + 1
 
 
+def test_with_a_cache_no_text_is_encoded_twice_and_the_order_is_the_same(loaded, small_bundle, tmp_path):
+    candidates = lists(loaded, "red shoes")
+    once = bundle.rerank(bundle.load(small_bundle, cache=tmp_path), candidates)
+    assert once.equals(bundle.rerank(loaded, candidates))
+    (kept,) = (tmp_path / "vectors").iterdir()
+    size = sum(file.stat().st_size for file in kept.iterdir())
+    assert once.equals(bundle.rerank(bundle.load(small_bundle, cache=tmp_path), candidates))
+    assert sum(file.stat().st_size for file in kept.iterdir()) == size > 0
+
+
 def change(path, **fields):
     manifest = json.loads((path / "bundle.json").read_text()) | fields
     (path / "bundle.json").write_text(json.dumps(manifest))

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from ltr.cli.output import console, measures_table, print_json, warn
+from ltr.cli.output import cache_home, console, measures_table, print_json, warn
 
 __all__ = ["evaluate"]
 
@@ -26,7 +26,9 @@ def evaluate(
     """Rerank judged lists with a saved bundle and print the measures beside those of the retrieval order."""
     from ltr.experiment.judged import evaluate_bundle
 
-    evaluated = evaluate_bundle(Path(bundle), judgments, products=products, measures=_split(measures))
+    evaluated = evaluate_bundle(
+        Path(bundle), judgments, products=products, measures=_split(measures), cache=cache_home()
+    )
     for warning in evaluated.warnings:
         warn(warning)
     rows = evaluated.table

@@ -51,8 +51,13 @@ def load(config: EncoderConfig, *, cache: Path) -> Encoder:
     return remember(engine(config, cache=cache), cache=cache)
 
 
-def restore(directory: Path) -> Encoder:
-    """Load what ``save`` wrote, after checking it against its hashes."""
-    from ltr.encoders.saved import restore as restored
+def restore(directory: Path, *, cache: Path | None = None) -> Encoder:
+    """Load what ``save`` wrote, after checking it against its hashes; with a cache, nothing is encoded twice."""
+    from ltr.encoders import saved
 
-    return restored(directory)
+    engine = saved.restore(directory)
+    if cache is None:
+        return engine
+    from ltr.encoders import vectors
+
+    return vectors.remember(engine, cache=cache)

@@ -36,13 +36,18 @@ class Evaluated:
 
 
 def evaluate_bundle(
-    path: Path, judgments: Path, *, products: Path | None = None, measures: Sequence[str] | None = None
+    path: Path,
+    judgments: Path,
+    *,
+    products: Path | None = None,
+    measures: Sequence[str] | None = None,
+    cache: Path | None = None,
 ) -> Evaluated:
     """Rerank the judged products of each query and evaluate them; the bundle's own gains and rules apply.
 
     Products that the catalogue lacks are ranked with missing features, as serving would; they are counted in a warning.
     """
-    loaded = bundles.load(path)
+    loaded = bundles.load(path, cache=cache)
     scale = measured.scale(loaded.facts.scale)
     rule = loaded.experiment.evaluation
     wanted = [measured.parse(text) for text in measures or rule.measures]
