@@ -69,7 +69,7 @@ class Bundle:
         """Build the embedded engine over this state, or over another state of the same feature set."""
         from ltr.retrieval import embedded
 
-        state = state or self.state
+        state = self.state if state is None else state
         vector = self.experiment.retrieval.vector
         return embedded.build(
             state.products,
@@ -95,7 +95,9 @@ def rerank(bundle: Bundle, candidates: pl.DataFrame, *, state: State | None = No
     from ltr.features import compute
     from ltr.frames import ranked
 
-    pairs = compute.pairs(candidates, bundle.feature_set, state or bundle.state, encoder=bundle.encoder)
+    pairs = compute.pairs(
+        candidates, bundle.feature_set, bundle.state if state is None else state, encoder=bundle.encoder
+    )
     matrix = pairs.select(bundle.ranker.features).to_numpy().astype(np.float32, copy=False)
     return ranked(pairs.select("query_id", "product_id", score=pl.Series(bundle.ranker.predict(matrix))))
 
@@ -192,11 +194,15 @@ def _manifest(path: Path) -> dict[str, Any]:
 
 
 def _verify(path: Path, manifest: Mapping[str, Any]) -> None:
-    if not manifest.get("files"):
+    parts = manifest.get("files")
+    if not isinstance(parts, dict) or not parts:
         raise BundleError(f"{path}: bundle.json names no files", hint="copy the bundle again, or train again")
-    for part, files in manifest["files"].items():
-        if part not in ("model", "state"):
-            raise BundleError(f"{path}: bundle.json names an unknown part {part!r}")
+    if unknown := set(parts) - {"model", "state"}:
+        raise BundleError(f"{path}: bundle.json names an unknown part {min(unknown)!r}")
+    for part in ("model", "state"):
+        if not isinstance(parts.get(part), dict):
+            raise BundleError(f"{path}: bundle.json does not list the files of {part}", hint="copy the bundle again")
+    for part, files in parts.items():
         found = _digests(path / part)
         for name in sorted(set(files) | set(found)):
             if name not in found:
@@ -219,6 +225,8 @@ def _sha256(file: Path) -> str:
 
 
 def _atomically(parent: Path, name: str, write: Callable[[Path], None]) -> Path:
+    import polars as pl
+
     try:
         parent.mkdir(parents=True, exist_ok=True)
         draft = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=parent))
@@ -230,9 +238,10 @@ def _atomically(parent: Path, name: str, write: Callable[[Path], None]) -> Path:
         write(draft)
         draft.chmod(0o755)
         return _rename(draft, parent, name)
-    except OSError as error:
+    except (OSError, pl.exceptions.PolarsError) as error:
+        # polars says ComputeError where the disk is full while it writes Parquet.
         raise BundleError(
-            f"the bundle could not be saved under {str(parent)!r}: {error.strerror or error}",
+            f"the bundle could not be saved under {str(parent)!r}: {getattr(error, 'strerror', None) or error}",
             hint="free some space, then train again",
         ) from error
     finally:

@@ -88,6 +88,12 @@ DAMAGE = {
     "no format": (lambda p: change(p, format="1"), "format '1'"),
     "a part out of place": (lambda p: change(p, files={"../model": {}}), "unknown part '../model'"),
     "no parts": (lambda p: change(p, files={}), "names no files"),
+    "files that are a list": (lambda p: change(p, files=[1]), "names no files"),
+    "a part that is a number": (
+        lambda p: change(p, files={"model": {}, "state": 3}),
+        "does not list the files of state",
+    ),
+    "a part that is not listed": (lambda p: change(p, files={"model": {}}), "does not list the files of state"),
     "a manifest that is not JSON": (lambda p: (p / "bundle.json").write_text("{"), "bundle.json cannot be read"),
     "a manifest of another shape": (lambda p: (p / "bundle.json").write_text("[]"), "is not a JSON object"),
     "no manifest": (lambda p: (p / "bundle.json").unlink(), "holds no bundle.json"),
@@ -149,6 +155,27 @@ def test_a_save_that_fails_leaves_nothing_and_earlier_bundles_as_they_were(fault
 def test_a_full_disk_says_what_to_do(loaded, tmp_path):
     with pytest.raises(BundleError, match="No space left on device; free some space"):
         saved(loaded, tmp_path, results=full_disk)
+
+
+def full_disk_in_polars(_directory):
+    raise pl.exceptions.ComputeError("parquet: underlying IO error: No space left on device (os error 28)")
+
+
+def test_a_full_disk_that_polars_meets_is_a_full_disk_too(loaded, tmp_path):
+    with pytest.raises(BundleError, match=r"No space left on device.*; free some space"):
+        saved(loaded, tmp_path, results=full_disk_in_polars)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_empty_state_is_not_taken_for_none(loaded):
+    from ltr.features import state as states
+
+    nothing = states.build(
+        loaded.state.products.clear(), loaded.feature_set, fields=loaded.facts.fields, encoder=loaded.encoder
+    )
+    candidates = lists(loaded, "red shoes", depth=5)
+    empty = bundle.rerank(loaded, candidates, state=nothing)
+    assert not empty["score"].equals(bundle.rerank(loaded, candidates)["score"])
 
 
 def test_a_place_that_cannot_be_written_is_named(loaded, tmp_path):

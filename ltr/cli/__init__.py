@@ -22,14 +22,15 @@ def main() -> None:
 
 def run(arguments: list[str]) -> int:
     """Run the command line; returns the exit code."""
-    # Imported here, since `import ltr` must load neither typer nor rich.
-    from ltr.cli.application import invoke
-    from ltr.errors import LtrError
-
     try:
-        return invoke(arguments)
-    except LtrError as error:
-        return _fail(str(error))
+        # Imported here, since `import ltr` must load neither typer nor rich, and inside, since Ctrl-C may come now.
+        from ltr.cli.application import invoke
+        from ltr.errors import LtrError
+
+        try:
+            return invoke(arguments)
+        except LtrError as error:
+            return _fail(str(error))
     except KeyboardInterrupt:
         sys.stderr.write("interrupted; earlier results are untouched\n")
         return INTERRUPTED

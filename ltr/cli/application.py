@@ -6,7 +6,7 @@ import typer
 from typer.main import get_command
 
 from ltr import __version__
-from ltr.cli import compare, convert, evaluate, experiments, search, train
+from ltr.cli import INTERRUPTED, compare, convert, evaluate, experiments, search, train
 from ltr.errors import LtrError
 
 __all__ = ["app", "invoke"]
@@ -53,7 +53,7 @@ def invoke(arguments: list[str]) -> int:
     except typer.Abort as error:
         raise KeyboardInterrupt from error
     except typer.Exit as done:
-        return int(done.exit_code)
+        outcome = int(done.exit_code)
     except LtrError:
         raise
     except Exception as error:
@@ -62,4 +62,7 @@ def invoke(arguments: list[str]) -> int:
             error.show()
             return int(getattr(error, "exit_code", 2))
         raise
+    # typer turns Ctrl-C into its own exit code, without a word.
+    if outcome == INTERRUPTED:
+        raise KeyboardInterrupt
     return outcome if isinstance(outcome, int) else 0

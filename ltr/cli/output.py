@@ -15,7 +15,7 @@ from rich.text import Text
 from ltr.datasets import download
 from ltr.errors import ConfigError
 from ltr.evaluation import Comparison, Estimate
-from ltr.experiment.result import Rows
+from ltr.experiment.result import Rows, finite
 
 __all__ = ["cache_home", "console", "facts_table", "measures_table", "p_value", "print_json", "warn"]
 
@@ -32,7 +32,7 @@ def warn(text: str) -> None:
 
 def print_json(value: dict[str, Any]) -> None:
     """One JSON object on standard output."""
-    sys.stdout.write(json.dumps(value, ensure_ascii=False, allow_nan=False) + "\n")
+    sys.stdout.write(json.dumps(finite(value), ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def cache_home() -> Path:

@@ -32,6 +32,7 @@ def page(root: Path) -> str:
     questions = [
         f"- `{name}`: {read_experiment(root / 'experiments' / name / 'experiment.toml').question}"
         for name in names(root)
+        if (root / "experiments" / name / "expected.toml").exists()
     ]
     return _HEADING + "\n".join(questions) + "\n\n" + tables(root)
 

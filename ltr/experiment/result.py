@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from ltr.evaluation import Comparison, Estimate
 
-__all__ = ["Result", "Rows"]
+__all__ = ["Result", "Rows", "finite"]
 
 
 @dataclass(frozen=True)
@@ -74,3 +75,16 @@ class Result:
             "warnings": list(self.warnings),
             "notes": list(self.notes),
         }
+
+
+def finite(value: Any) -> Any:
+    """The same plain values with null where a number is undefined, since JSON has no NaN.
+
+    >>> finite({"mean": float("nan"), "n": 0})
+    {'mean': None, 'n': 0}
+    """
+    if isinstance(value, dict):
+        return {key: finite(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -19,7 +19,7 @@ from ltr.errors import TrackingError
 from ltr.evaluation import Comparison
 from ltr.experiment.assemble import Assembled, assemble
 from ltr.experiment.record import record_of
-from ltr.experiment.result import Result, Rows
+from ltr.experiment.result import Result, Rows, finite
 from ltr.experiment.trial import Trial, trial
 
 __all__ = ["PERMUTATIONS", "train"]
@@ -132,7 +132,7 @@ def _save(assembled: Assembled, kept: Trial, result: Result, *, bundles: Path, c
     )
 
     def results(directory: Path) -> None:
-        (directory / "result.json").write_text(json.dumps(result.to_json(), indent=2) + "\n", encoding="utf-8")
+        (directory / "result.json").write_text(json.dumps(finite(result.to_json()), indent=2) + "\n", encoding="utf-8")
         _per_query(kept, assembled).write_parquet(directory / "per_query.parquet")
         pl.concat([run.with_columns(ranker=pl.lit(row)) for row, run in kept.runs.items()]).write_parquet(
             directory / "runs.parquet"
@@ -193,7 +193,9 @@ def _remember(base: Path, result: Result) -> None:
     """Keep the last result beside the experiment, for ``ltr experiments``; a read-only directory is no reason to fail."""
     try:
         (base / "results").mkdir(exist_ok=True)
-        (base / "results" / "last.json").write_text(json.dumps(result.to_json(), indent=2) + "\n", encoding="utf-8")
+        (base / "results" / "last.json").write_text(
+            json.dumps(finite(result.to_json()), indent=2) + "\n", encoding="utf-8"
+        )
     except OSError:
         return
 

@@ -197,6 +197,7 @@ def test_ctrl_c_in_the_middle_is_exit_code_130_and_leaves_nothing(own):
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130, errors
+    assert "interrupted; earlier results are untouched" in errors
     assert "Traceback" not in errors
     assert not list((own / "bundles").glob("**/*"))
 
@@ -208,3 +209,12 @@ def test_json_keeps_standard_output_to_itself(own):
     assert Path(told["bundle"]).is_dir()
     assert told["measures"]["lightgbm"]["nDCG@10"].keys() >= {"mean", "low", "high"}
     assert {comparison["ranker"] for comparison in told["comparisons"]} == {"best_feature", "lightgbm"}
+
+
+def test_an_undefined_measure_is_null_in_json(own, capsys):
+    (own / "none.csv").write_text("query,docid,rating\nred shoe,S0,0\nred shoe,S1,0\n")
+    assert run(["train", "."]) == 0
+    (bundle,) = own.glob("bundles/*")
+    capsys.readouterr()
+    assert run(["evaluate", str(bundle), "--judgments", "none.csv", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["measures"]["nDCG@10"]["mean"] is None
