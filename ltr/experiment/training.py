@@ -183,7 +183,9 @@ def _count_test_read(base: Path, name: str, digest: str) -> int:
         counts = json.loads(ledger.read_text(encoding="utf-8")) if ledger.exists() else {}
         counts[f"{name}:{digest}"] = counts.get(f"{name}:{digest}", 0) + 1
         ledger.parent.mkdir(exist_ok=True)
-        ledger.write_text(json.dumps(counts, indent=2) + "\n", encoding="utf-8")
+        draft = ledger.with_suffix(".draft")
+        draft.write_text(json.dumps(counts, indent=2) + "\n", encoding="utf-8")
+        draft.replace(ledger)  # a full disk leaves the earlier counts as they were
     except (OSError, ValueError, TypeError, AttributeError):
         return 1
     return int(counts[f"{name}:{digest}"])
