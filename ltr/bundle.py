@@ -176,6 +176,12 @@ def load(path: Path, *, cache: Path | None = None) -> Bundle:
         raise BundleError(f"{path} cannot be loaded: {error}", hint="train again, or take an earlier bundle") from error
     if tuple(ranker.features) != tuple(feature_set.names):
         raise BundleMismatchError(f"{path}: the ranker has {ranker.features}, the feature set {feature_set.names}")
+    if state.schema.fields != facts.fields or state.schema.analyzer != feature_set.analyzer:
+        raise BundleMismatchError(
+            f"{path}: the state holds {sorted(state.schema.fields)} ({state.schema.analyzer}), "
+            f"the model was fitted on {sorted(facts.fields)} ({feature_set.analyzer})",
+            hint="put back the state of this bundle, or train again",
+        )
     return Bundle(path, experiment, facts, feature_set, ranker, state, encoder)
 
 

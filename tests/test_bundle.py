@@ -184,6 +184,13 @@ def test_a_place_that_cannot_be_written_is_named(loaded, tmp_path):
         saved(loaded, tmp_path / "file")
 
 
+def test_a_state_of_another_catalogue_is_a_mismatch_naming_both_sides(loaded, tmp_path):
+    fewer = {name: kind for name, kind in loaded.facts.fields.items() if name != "stock"}
+    path = saved(replace(loaded, facts=replace(loaded.facts, fields=fewer)), tmp_path)
+    with pytest.raises(BundleMismatchError, match=r"the state holds .*'stock'.*the model was fitted on"):
+        bundle.load(path)
+
+
 def test_a_ranker_of_other_features_is_a_mismatch(loaded, tmp_path):
     fewer = (
         replace(loaded.feature_set, features=loaded.feature_set.features[:-1])
