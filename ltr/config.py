@@ -9,15 +9,21 @@ Relative paths start from the directory of experiment.toml.
 
 from __future__ import annotations
 
+import math
+import re
 import tomllib
+from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from ltr.errors import ConfigError, suggestion
 
 __all__ = [
+    "OBJECTIVES",
+    "ROWS",
     "CandidatesConfig",
     "DataConfig",
     "EncoderConfig",
@@ -29,10 +35,21 @@ __all__ = [
     "RetrievalConfig",
     "SplitConfig",
     "TrackingConfig",
+    "compared",
     "parse",
     "read_experiment",
 ]
 
+OBJECTIVES: Final = {
+    "lightgbm": ("lambdarank", "rank_xendcg"),
+    "xgboost": ("rank:ndcg", "rank:pairwise"),
+    "linear": ("ndcg", "logistic"),
+}
+
+# The rows that every table has beside the fitted ones.
+ROWS: Final = ("retrieval", "best_feature", "cosine")
+
+Row = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=40)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 
@@ -51,6 +68,9 @@ class DataConfig(_Frozen):
     judgment_columns: dict[str, str] = {}  # query_id, query, product_id, grade, weight -> the file's own names
     fields: dict[str, Literal["text", "keyword", "number", "boolean", "time", "vector"]] = {}
     title: str | None = None
+    dev: str | None = None  # svmlight: the file of the dev side, and that of the test side, for split.by = "given"
+    test: str | None = None
+    first_feature: Literal[0, 1] = 1  # svmlight: the number of the first feature
     path: str | None = None  # a directory with the source's files, instead of LTR_DATA_HOME and the cache
     size: Annotated[int, Field(ge=100, le=200_000)] = 5_000  # products of the demo shop
     queries: Annotated[int, Field(ge=20, le=100_000)] = 1_200  # queries of the demo shop
@@ -58,20 +78,32 @@ class DataConfig(_Frozen):
 
 
 class SplitConfig(_Frozen):
-    """[split]: shares of queries, or folds; seeded; ``group`` keeps queries together by a column of the queries."""
+    """[split]: shares of queries, or folds; seeded; ``group`` keeps queries together by a column of the queries.
 
-    by: Literal["query"] = "query"
+    With ``by = "given"`` the test side is the one that the data name (the queries' column ``split``).
+    """
+
+    by: Literal["query", "given"] = "query"
     test: Share = 0.2
     dev: Share = 0.1
     seed: Seed = 7
     folds: Annotated[int, Field(ge=2, le=50)] | None = None
+    repeats: Annotated[int, Field(ge=1, le=100)] = 1  # folds again under the next seeds; a query's values are averaged
     group: str | None = None
     also: list[str] = []  # columns of the queries: one further table each, split with that column kept together
 
     @model_validator(mode="after")
     def _leave_something_to_fit(self) -> SplitConfig:
+        if self.repeats > 1 and self.folds is None:
+            raise ValueError("repeats needs folds, such as folds = 5")
+        if self.by == "given" and (self.folds is not None or self.group or self.also):
+            raise ValueError("by = 'given' takes the data's own test side: leave out folds, group and also")
+        if self.folds is not None and not 0 < self.dev <= 0.8:
+            raise ValueError(
+                f"dev = {self.dev:g} must be above 0 and at most 0.8, with folds too: it settles the rounds"
+            )
         if self.folds is None and not (self.test > 0 and self.dev > 0 and self.test + self.dev <= 0.8):
-            raise ValueError("test and dev must be above 0 and together at most 0.8")
+            raise ValueError(f"test = {self.test:g} and dev = {self.dev:g} must be above 0 and together at most 0.8")
         return self
 
 
@@ -98,7 +130,10 @@ class JudgmentsConfig(_Frozen):
 
 
 class FeaturesConfig(_Frozen):
-    """[features]: a feature-set file, looked up from experiment.toml's directory, then from the working directory."""
+    """[features]: a feature-set file, looked up from experiment.toml's directory, then from the working directory.
+
+    Data whose features are made already (svmlight) need none.
+    """
 
     path: Annotated[str, Field(alias="set")] = "features/product_search.toml"
 
@@ -108,13 +143,26 @@ class RankerConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
-    library: Literal["lightgbm"] = "lightgbm"
-    objective: Literal["lambdarank", "rank_xendcg"] = "lambdarank"
+    library: Literal["lightgbm", "xgboost", "linear"] = "lightgbm"
+    objective: str = ""  # one of OBJECTIVES; "" = the library's first
     rounds: Annotated[int, Field(ge=1, le=100_000)] = 1_000
     patience: Annotated[int, Field(ge=1)] = 50  # rounds without a better dev measure before fitting stops
     refit: bool = False  # once dev has settled the rounds, fit that many again on fit and dev together
     seed: Seed = 7
+    seeds: Annotated[int, Field(ge=1, le=50)] = 1  # the mean of the rankers of as many seeds, from seed on
     monotone: dict[str, Literal[-1, 0, 1]] = {}  # feature -> direction
+
+    @model_validator(mode="after")
+    def _know_the_objective(self) -> RankerConfig:
+        known = OBJECTIVES[self.library]
+        if not self.objective:
+            object.__setattr__(self, "objective", known[0])  # frozen for users, not yet while it is being made
+        elif self.objective not in known:
+            raise ValueError(
+                f"{self.library} has no objective {self.objective!r}; "
+                + suggestion(self.objective, known, noun="objectives")
+            )
+        return self
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -130,6 +178,23 @@ class EvaluationConfig(_Frozen):
     gains: str | list[float] | None = None
     rel: Annotated[float, Field(gt=0)] = 1
     empty: Literal["skip", "zero", "one"] = "skip"
+
+    @field_validator("gains", mode="before")
+    @classmethod
+    def _never_fall(cls, gains: object) -> object:
+        if gains is None or isinstance(gains, str):
+            return gains
+        if not isinstance(gains, list | tuple) or not all(type(gain) in (int, float) for gain in gains):
+            raise ValueError("give the name of a table, or a list of numbers: one gain a grade, that of grade 0 first")
+        if odd := next((gain for gain in gains if not 0 <= gain < math.inf), None):
+            raise ValueError(f"{odd:g} is not a gain: gains are finite and at least 0")
+        for grade, (lower, higher) in enumerate(pairwise(gains)):
+            if higher < lower:
+                raise ValueError(
+                    f"grade {grade + 1} has gain {higher:g}, less than {lower:g} of grade {grade}; "
+                    "gains never fall as grades rise"
+                )
+        return gains
 
 
 class EncoderConfig(_Frozen):
@@ -158,8 +223,49 @@ class Experiment(_Frozen):
     features: FeaturesConfig = FeaturesConfig()
     ranker: RankerConfig = RankerConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
+    compare: dict[Row, RankerConfig] = {}  # further rankers of the same pairs: row of the table -> its [ranker]
     encoder: EncoderConfig = EncoderConfig()
     tracking: TrackingConfig = TrackingConfig()
+
+    @field_validator("compare", mode="before")
+    @classmethod
+    def _a_row_is_its_library(cls, tables: object) -> object:
+        if not isinstance(tables, dict):
+            return tables
+        return {
+            row: {"library": row, **table} if row in OBJECTIVES and isinstance(table, dict) else table
+            for row, table in tables.items()
+        }
+
+    @model_validator(mode="after")
+    def _name_rows_once(self) -> Experiment:
+        if taken := next((row for row in self.compare if row in (self.ranker.library, *ROWS)), None):
+            raise ValueError(f"compare.{taken} has the name of a row that the table has already; rename it")
+        return self
+
+    @property
+    def rankers(self) -> dict[str, RankerConfig]:
+        """Row of the table -> what is fitted for it; the last is the one that the bundle keeps."""
+        return {**self.compare, self.ranker.library: self.ranker}
+
+
+def compared(experiment: Experiment, names: Sequence[str]) -> Experiment:
+    """The experiment with these rankers beside its own: rows under [compare], or libraries as they are by default.
+
+    A library that has no table of its own takes over what [ranker] says of seeds, rounds, patience and monotone features.
+    """
+    rankers = {}
+    for name in names:
+        if name in experiment.compare:
+            rankers[name] = experiment.compare[name]
+        elif name in OBJECTIVES:
+            own = experiment.ranker.model_dump(include={"rounds", "patience", "refit", "seed", "seeds", "monotone"})
+            rankers[name] = RankerConfig.model_validate({**own, "library": name})
+        else:
+            known = [*OBJECTIVES, *experiment.compare]
+            raise ConfigError(f"{name!r} is no ranker to compare", hint=suggestion(name, known, noun="rankers"))
+    rankers.pop(experiment.ranker.library, None)
+    return experiment.model_copy(update={"compare": rankers})
 
 
 def read_experiment(path: Path, *, overrides: list[str] | None = None) -> Experiment:
@@ -171,17 +277,21 @@ def read_experiment(path: Path, *, overrides: list[str] | None = None) -> Experi
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """Read a TOML file; a file that is absent, not UTF-8 or not TOML is a ConfigError that says which."""
+    """Read a TOML file, with a byte-order mark or without; ConfigError where it is absent, not UTF-8 or not TOML."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_bytes().decode("utf-8-sig"))
     except FileNotFoundError as error:
-        raise ConfigError(f"{path} does not exist") from error
+        raise ConfigError(f"{path} does not exist", hint="check the path") from error
     except UnicodeDecodeError as error:
-        raise ConfigError(f"{path} is not UTF-8 (byte {error.start})", hint="save it as UTF-8") from error
+        wide = error.object.startswith((b"\xff\xfe", b"\xfe\xff"))
+        told = "is UTF-16, not UTF-8" if wide else f"is not UTF-8 (byte {error.start})"
+        raise ConfigError(f"{path} {told}", hint="save it as UTF-8") from error
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path} is not TOML: {error}") from error
     except OSError as error:
-        raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
+        raise ConfigError(
+            f"{path} cannot be read: {error.strerror or error}", hint="give a file that may be read"
+        ) from error
 
 
 def parse(table: dict[str, Any], *, where: str = "experiment.toml") -> Experiment:
@@ -201,8 +311,15 @@ def explain(error: ValidationError, model: type[BaseModel]) -> str:
         return f"unknown key {key!r}; {suggestion(place[-1], _keys(model, place[:-1]), noun='keys')}"
     if fault["type"] == "missing":
         return f"key {key!r} is missing; set it"
+    if fault["type"] == "model_type":
+        return f"{key} = {fault['input']!r} is not a table; write its keys under [{key}]"
+    if fault["type"] == "literal_error":
+        allowed = [one or other for one, other in re.findall(r"'([^']*)'|(-?\d+)", fault["ctx"]["expected"])]
+        return f"{key} = {fault['input']!r} is unknown; {suggestion(str(fault['input']), allowed, noun='values')}"
     message = fault["msg"].removeprefix("Value error, ")
-    return f"{key} = {fault['input']!r}: {message[0].lower()}{message[1:]}"
+    # A rule over several keys of a table names them itself.
+    given = "" if isinstance(fault["input"], dict | BaseModel) else f" = {fault['input']!r}"
+    return f"{key}{given}: {message[0].lower()}{message[1:]}"
 
 
 def _keys(model: type[BaseModel], place: list[str]) -> list[str]:
@@ -218,6 +335,8 @@ def _override(table: dict[str, Any], text: str) -> None:
     key, equals, value = text.partition("=")
     if not equals or not all(key.split(".")):
         raise ConfigError(f"--set {text!r} is not KEY=VALUE", hint="for example --set ranker.num_leaves=31")
+    if not value.strip():
+        raise ConfigError(f"--set {text!r} has no value", hint=f"give one, or --set '{key}=\"\"' for the empty text")
     try:
         parsed = tomllib.loads(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError:

@@ -124,12 +124,13 @@ class MissingExtraError(LtrError):
 
 
 def suggestion(given: str, allowed: Iterable[str], *, noun: str) -> str:
-    """What is allowed, the nearest first.
+    """What is allowed, the nearest first; capitals do not count.
 
     >>> suggestion("bm52", ["cosine", "bm25"], noun="kinds")
     "did you mean 'bm25'? kinds: bm25, cosine"
     """
     choices = sorted(allowed)
     listing = f"{noun}: {', '.join(choices)}"
-    nearest = difflib.get_close_matches(given, choices, n=1)
-    return f"did you mean {nearest[0]!r}? {listing}" if nearest else listing
+    folded = {choice.casefold(): choice for choice in reversed(choices)}
+    nearest = difflib.get_close_matches(given.casefold(), folded, n=1)
+    return f"did you mean {folded[nearest[0]]!r}? {listing}" if nearest else listing

@@ -1,5 +1,9 @@
 """experiment.toml: defaults, overrides, and one clear sentence for each fault."""
 
+import errno
+import os
+from pathlib import Path
+
 import pytest
 
 from ltr.config import parse, read_experiment
@@ -42,8 +46,25 @@ FAULTS = {
     "a share over one": ({"split": {"test": 1.5}}, r"split.test = 1.5: input should be less than 1"),
     "nothing left to fit": (
         {"split": {"test": 0.7, "dev": 0.2}},
-        r"test and dev must be above 0 and together at most 0.8",
+        r"split: test = 0.7 and dev = 0.2 must be above 0 and together at most 0.8",
     ),
+    "no dev beside folds": (
+        {"split": {"folds": 5, "dev": 0}},
+        r"split: dev = 0 must be above 0 and at most 0.8, with folds too",
+    ),
+    "nearly all dev beside folds": ({"split": {"folds": 5, "dev": 0.9}}, r"split: dev = 0.9 must be above 0"),
+    "a table that is a number": ({"split": 3}, r"split = 3 is not a table; write its keys under \[split\]"),
+    "gains that fall": (
+        {"evaluation": {"gains": [0, 1, 0.5]}},
+        r"evaluation.gains = \[0, 1, 0.5\]: grade 2 has gain 0.5, less than 1 of grade 1; gains never fall",
+    ),
+    "a gain below zero": ({"evaluation": {"gains": [0, -1]}}, r"gains = \[0, -1\]: -1 is not a gain: .* at least 0"),
+    "a gain that is no number": (
+        {"evaluation": {"gains": [0, "1"]}},
+        r"give the name of a table, or a list of numbers",
+    ),
+    "an infinite gain": ({"evaluation": {"gains": [0, float("inf")]}}, r"inf is not a gain: gains are finite"),
+    "gains of no kind": ({"evaluation": {"gains": 3}}, r"evaluation.gains = 3: give the name of a table"),
     "a depth of zero": (
         {"candidates": {"depth": 0}},
         r"candidates.depth = 0: input should be greater than or equal to 1",
@@ -54,7 +75,7 @@ FAULTS = {
     ),
     "an unknown objective": (
         {"ranker": {"objective": "lambda"}},
-        r"ranker.objective = 'lambda': input should be 'lambdarank'",
+        r"ranker: lightgbm has no objective 'lambda'; did you mean 'lambdarank'\? objectives: lambdarank, rank_xendcg",
     ),
     "a name that is a path": ({"name": "../up"}, r"name = '../up': string should match pattern"),
     "no source": ({"data": {}}, r"key 'data.source' is missing; set it"),
@@ -66,6 +87,35 @@ def test_a_fault_names_the_key_and_what_is_allowed(fault):
     change, message = FAULTS[fault]
     with pytest.raises(ConfigError, match=message):
         parse(LEAST | change)
+
+
+CHOICES = {
+    "data.fields.price": ("nummber", r"did you mean 'number'\? values: boolean, keyword, number, text, time, vector$"),
+    "split.by": ("querys", r"did you mean 'query'\? values: given, query$"),
+    "candidates.from": ("retrievel", r"did you mean 'retrieval'\? values: judgments, retrieval$"),
+    "evaluation.empty": ("Skip", r"did you mean 'skip'\? values: one, skip, zero$"),
+    "evaluation.baseline": ("bm25", r"values: retrieval$"),
+    "ranker.library": ("lightbgm", r"did you mean 'lightgbm'\? values: lightgbm, linear, xgboost$"),
+    "ranker.monotone.price": ("2", r"values: -1, 0, 1$"),
+    "encoder.precision": ("int", r"did you mean 'int8'\? values: float32, int8$"),
+}
+
+
+@pytest.mark.parametrize("key", CHOICES)
+def test_a_value_of_no_choice_is_answered_by_the_nearest_and_all_choices(key, tmp_path):
+    value, message = CHOICES[key]
+    path = write(tmp_path / "experiment.toml", 'name = "demo"\n[data]\nsource = "shop"\n')
+    with pytest.raises(ConfigError, match=rf"experiment.toml: {key} = '?{value}'? is unknown; {message}"):
+        read_experiment(path, overrides=[f"{key}={value}"])
+
+
+@pytest.mark.parametrize("gains", [None, "esci-swapped", [0, 0, 1], [0, 0.5, 1]])
+def test_gains_are_a_named_table_or_numbers_that_never_fall(gains):
+    assert parse(LEAST | {"evaluation": {"gains": gains}}).evaluation.gains == gains
+
+
+def test_folds_need_no_test_share():
+    assert parse(LEAST | {"split": {"folds": 5, "test": 0}}).split.folds == 5
 
 
 def test_a_file_is_read_and_overridden(tmp_path):
@@ -84,6 +134,11 @@ BAD_OVERRIDES = {
     "an empty part": ("ranker..x=1", "is not KEY=VALUE"),
     "a value treated as a table": ("name.x=1", "'name' is not a table"),
     "an unknown key": ("split.tset=0.1", "did you mean 'test'"),
+    "no value": (
+        "ranker.num_leaves=",
+        r"--set 'ranker.num_leaves=' has no value; give one, or --set 'ranker.num_leaves=\"\"'",
+    ),
+    "only blanks": ("ranker.num_leaves= ", "has no value"),
 }
 
 
@@ -103,5 +158,29 @@ def test_files_that_are_not_toml_are_named(tmp_path):
     (tmp_path / "latin.toml").write_bytes(b'name = "caf\xe9"')
     with pytest.raises(ConfigError, match=r"is not UTF-8 \(byte 11\)"):
         read_experiment(tmp_path / "latin.toml")
-    with pytest.raises(ConfigError, match="cannot be read"):
+    with pytest.raises(ConfigError, match=rf"^{tmp_path} cannot be read: Is a directory; give a file"):
         read_experiment(tmp_path)
+    (tmp_path / "wide.toml").write_bytes('name = "demo"'.encode("utf-16"))
+    with pytest.raises(ConfigError, match=r"wide.toml is UTF-16, not UTF-8; save it as UTF-8"):
+        read_experiment(tmp_path / "wide.toml")
+
+
+def test_a_toml_file_that_may_not_be_read_is_named(tmp_path, monkeypatch):
+    def forbidden(path):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    # Whoever runs the tests may be root, whom no permission stops.
+    monkeypatch.setattr(Path, "read_bytes", forbidden)
+    with pytest.raises(ConfigError, match=r"secret.toml cannot be read: Permission denied; give a file"):
+        read_experiment(tmp_path / "secret.toml")
+
+
+def test_a_byte_order_mark_and_windows_line_ends_are_no_part_of_a_toml_file(tmp_path):
+    (tmp_path / "experiment.toml").write_bytes(b'\xef\xbb\xbfname = "demo"\r\n[data]\r\nsource = "shop"\r\n')
+    assert read_experiment(tmp_path / "experiment.toml") == parse(LEAST)
+
+
+def test_an_override_may_be_the_empty_text_and_needs_no_quotes(tmp_path):
+    path = write(tmp_path / "experiment.toml", 'name = "demo"\n[data]\nsource = "shop"\n')
+    assert read_experiment(path, overrides=['tracking.uri=""']).tracking.uri == ""
+    assert read_experiment(path, overrides=["tracking.uri=sqlite:///a=b.db"]).tracking.uri == "sqlite:///a=b.db"

@@ -52,9 +52,14 @@ def test_a_missing_extra_says_how_to_install_it():
     ("given", "said"),
     {
         "a near miss": ("bm52", "did you mean 'bm25'? kinds: bm25, cosine"),
+        "other capitals": ("BM25", "did you mean 'bm25'? kinds: bm25, cosine"),
         "nothing near": ("zzz", "kinds: bm25, cosine"),
         "an empty name": ("", "kinds: bm25, cosine"),
     }.values(),
 )
 def test_a_suggestion_names_the_nearest_and_lists_all_sorted(given, said):
     assert suggestion(given, {"cosine", "bm25"}, noun="kinds") == said
+
+
+def test_of_two_names_that_differ_in_capitals_the_first_in_order_is_suggested():
+    assert suggestion("sKu", ["sku", "SKU"], noun="columns") == "did you mean 'SKU'? columns: SKU, sku"

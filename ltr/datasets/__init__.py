@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from ltr.errors import ConfigError, suggestion
 from ltr.frames import check
@@ -29,6 +29,7 @@ SOURCES: Final = {
     "files": "ltr.datasets.files",
     "msrd": "ltr.datasets.msrd",
     "shop": "ltr.datasets.shop",
+    "svmlight": "ltr.datasets.svmlight",
 }
 
 
@@ -46,6 +47,7 @@ class Dataset:
         text_fields: field -> weight of the default lexical retrieval.
         scale: the grade scale, a key of measures.SCALES or '0-N'.
         gains: the default gains, a key of measures.GAINS.
+        feature_table: the feature set of data whose features are made already, as its TOML would say it.
         complete: True where a pair that is not listed is known to have grade 0 (a simulated truth).
         notes: what a person should know about this data, one sentence each.
     """
@@ -60,6 +62,7 @@ class Dataset:
     scale: str
     gains: str
     complete: bool = False
+    feature_table: dict[str, Any] | None = None
     notes: tuple[str, ...] = field(default=())
 
     def __post_init__(self) -> None:

@@ -1,7 +1,7 @@
 """Another catalogue with the fields of a known one: what a bundle that was trained on one is evaluated on.
 
-The file may be in the source's own columns (ESCI's product_title, the movies' id) or in ours. A field that the file lacks is
-missing for every product; only the title has to be there.
+The file may be in the columns that experiment.toml mapped, in the source's own (ESCI's product_title, the movies' id) or in
+ours. A field that the file lacks is missing for every product; only the title has to be there.
 """
 
 from __future__ import annotations
@@ -39,7 +39,11 @@ def read_products(
     )
     present = {name: kind for name, kind in fields.items() if name in frame.columns}
     if title not in present:
-        raise DataError(f"{path} has no column {title!r}, the title", hint=f"its columns are {frame.columns}")
+        names = dict.fromkeys([config.columns.get(title, title), title, official.get(title, title)])
+        raise DataError(
+            f"{path} has no column for the title; it has {', '.join(frame.columns)}",
+            hint=f"rename a column: the title may be called {', '.join(names)}",
+        )
     lacking = [name for name in fields if name not in present]
     whole = typed(frame.select("product_id", *present), present, path=path).with_columns(
         pl.lit(None, dtype=_EMPTY.get(fields[name], pl.String())).alias(name) for name in lacking

@@ -33,6 +33,8 @@ _CODE: Final = r"^\s*\d{16,}\s*$"
 _DAY: Final = r"^\s*\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}.*)?\s*$"
 _TRUE: Final = ("true", "yes", "1", "t", "y")
 _FALSE: Final = ("false", "no", "0", "f", "n")
+# What a type is told by; right too for who evaluates a bundle on this file, and has nothing else to change.
+_TRAIN: Final = "give what the type wants, or train with another type in [data.fields]"
 
 
 def guess(column: pl.Series, *, strings_only: bool = False) -> FieldType | None:
@@ -124,7 +126,7 @@ def _number(column: pl.Series, path: Path) -> pl.Series:
         column = column.set(column == "", None)
         given = column
     if given.dtype.is_nested() or given.dtype.is_temporal() or given.dtype == pl.Binary:
-        raise _refusal(given, path, 0, f"is {given.dtype}, not a number", "change its type in [data.fields]")
+        raise _refusal(given, path, 0, f"is {given.dtype}, not a number", _TRAIN)
     numbers = given.cast(pl.Float64, strict=False)
     unread = numbers.is_null() & given.is_not_null()
     if unread.any():
@@ -134,7 +136,7 @@ def _number(column: pl.Series, path: Path) -> pl.Series:
             path,
             row,
             f"{given[row]!r} is not a number",
-            "write 1299.50, or declare the field as keyword or text",
+            "write 1299.50, or train with it as keyword or text in [data.fields]",
         )
     infinite = numbers.is_infinite().fill_null(False)
     if infinite.any():
@@ -186,12 +188,12 @@ def _moment(value: str | None) -> datetime | None:
 
 def _vector(column: pl.Series, path: Path) -> pl.Series:
     if not isinstance(column.dtype, pl.List | pl.Array) or not column.dtype.inner.is_numeric():
-        raise _refusal(column, path, 0, f"is {column.dtype}, not a list of numbers", "change its type in [data.fields]")
+        raise _refusal(column, path, 0, f"is {column.dtype}, not a list of numbers", _TRAIN)
     vectors = column.cast(pl.List(pl.Float32))
     length = vectors.list.len()
     odd = (length != length.drop_nulls().first()).fill_null(False)
     if odd.any():
-        remedy = "make all of one length, or declare the field as keyword"
+        remedy = "make all of one length, or train with it as keyword in [data.fields]"
         raise _refusal(column, path, int(odd.arg_max() or 0), "is a vector of another length", remedy)
     values = vectors.drop_nulls().explode()
     if not values.is_finite().all() or values.null_count():

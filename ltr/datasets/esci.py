@@ -18,7 +18,8 @@ import polars as pl
 from ltr.datasets import Dataset, FieldType
 from ltr.datasets.columns import typed
 from ltr.datasets.download import Remote, locate
-from ltr.datasets.files import ROW, judged
+from ltr.datasets.files import judged
+from ltr.datasets.mapping import ROW
 from ltr.datasets.tables import read_table, reading_parquet
 from ltr.errors import DataError
 from ltr.frames import check

@@ -5,9 +5,10 @@
     [data.judgment_columns] grade = "stars"                             # ours = the judgments'
     [data.fields]           ean = "keyword"                             # the types that columns.guess would get wrong
 
-Judgments need query, product_id and grade; query_id and weight are optional. Columns under a usual name (``ALIASES``)
-need no mapping, so that Quepid's ``query,docid,rating``, ESCI's examples and the movies' judgments are read as they are.
-Without query_id, a query is its normalised text: ``Red  Shoe`` and ``red shoe`` are one query. A pair is judged once.
+Judgments need query, product_id and grade; query_id and weight are optional. Columns under a usual name
+(``mapping.ALIASES``) need no mapping, so that Quepid's ``query,docid,rating``, ESCI's examples and the movies' judgments
+are read as they are. Without query_id, a query is its normalised text: ``Red  Shoe`` and ``red shoe`` are one query. A
+pair is judged once, and some judged product is in the catalogue.
 
 >>> normalise("  Red   SHOE ")
 'red shoe'
@@ -17,7 +18,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -26,6 +26,7 @@ import polars as pl
 from ltr import measures
 from ltr.datasets import Dataset, FieldType
 from ltr.datasets.columns import guess, text, typed
+from ltr.datasets.mapping import JUDGMENTS, PRODUCTS, ROW, renamed
 from ltr.datasets.tables import cells_are_text, place, read_table
 from ltr.errors import ConfigError, DataError, JudgmentError, suggestion
 from ltr.frames import check
@@ -34,36 +35,11 @@ if TYPE_CHECKING:
     from ltr.config import DataConfig
     from ltr.measures import Scale
 
-__all__ = ["ALIASES", "ROW", "judged", "load", "normalise", "read_judgments", "read_products"]
-
-# Names that say what a column is, the most telling first; capitals do not count.
-ALIASES: Final[dict[str, tuple[str, ...]]] = {
-    "query_id": ("query_id", "qid"),
-    "query": ("query", "keywords", "user_query"),
-    "product_id": ("product_id", "doc_id", "docid", "docno", "item_id", "sku", "id"),
-    "grade": ("grade", "rating", "relevance", "label", "esci_label"),
-    "weight": ("weight",),
-}
-
-# The row in the file, kept beside the judgments until they are checked, so that a message can name the line.
-ROW: Final = "row in file"
-
-
-@dataclass(frozen=True)
-class _Kind:
-    """A kind of file: the section that maps its columns, the columns with usual names, those it must have."""
-
-    section: str
-    usual: tuple[str, ...]
-    required: tuple[str, ...]
-    fault: type[DataError]
-
-
-_PRODUCTS: Final = _Kind("data.columns", ("product_id",), ("product_id",), DataError)
-_JUDGMENTS: Final = _Kind("data.judgment_columns", tuple(ALIASES), ("query", "product_id", "grade"), JudgmentError)
+__all__ = ["judged", "load", "normalise", "read_judgments", "read_products"]
 
 # The widest scale that measures.scale knows.
 _WIDEST: Final = 30
+_EXAMPLES: Final = 3  # what a message names of many
 _TITLES: Final = ("title", "name", "product_title", "product_name")
 _PROSE: Final = frozenset({*_TITLES, "description", "product_description"})
 _GAINS: Final = {"binary": "linear", "esci": "esci"}
@@ -81,9 +57,12 @@ def load(config: DataConfig, *, base: Path, quiet: bool = False, scale: str | No
     """
     products_path = _path(config.products, "products", base)
     judgments_path = _path(config.judgments, "judgments", base)
-    products, fields, nested = _catalogue(products_path, config.columns, config.fields, title=config.title)
+    products, fields, nested = _catalogue(
+        products_path, config.columns, config.fields, title=config.title, configured=True
+    )
     title = _title(config.title, fields, products_path)
-    queries, judgments, on = _read(judgments_path, scale, config.judgment_columns)
+    queries, judgments, on = _read(judgments_path, scale, config.judgment_columns, configured=True)
+    _check_known(products, judgments, products_path, judgments_path)
     name = on.name if on else "graded"
     guessed = [f"{field} {kind}" for field, kind in fields.items() if field not in config.fields]
     notes = [f"Field types guessed from the values: {', '.join(guessed)}."] if guessed else []
@@ -111,10 +90,11 @@ def read_products(
 
     Args:
         path: a file in one of the formats of ``tables``.
-        columns: ours -> the catalogue's own name; product_id is found under ``ALIASES``.
+        columns: ours -> the catalogue's own name; where the file lacks that, our name stands, and product_id is found
+            under ``mapping.ALIASES``.
         fields: field -> type; the types of the others are guessed.
     """
-    frame, types, _ = _catalogue(path, columns, fields)
+    frame, types, _ = _catalogue(path, columns, fields, configured=False)
     return frame, types
 
 
@@ -129,20 +109,21 @@ def read_judgments(
     Args:
         path: a file in one of the formats of ``tables``.
         scale: the scale that grades must be on; its labels (E, S, C, I) are read as grades.
-        columns: query_id, query, product_id, grade, weight -> the file's own names, where ``ALIASES`` do not tell.
+        columns: query_id, query, product_id, grade, weight -> the file's own names; where the file lacks one,
+            ``mapping.ALIASES`` tell.
     """
-    queries, judgments, _ = _read(path, scale, columns)
+    queries, judgments, _ = _read(path, scale, columns, configured=False)
     return queries, judgments
 
 
 def judged(
-    frame: pl.DataFrame, scale: str | Scale | None, columns: Mapping[str, str], *, path: Path
+    frame: pl.DataFrame, scale: str | Scale | None, columns: Mapping[str, str], *, path: Path, configured: bool = False
 ) -> tuple[pl.DataFrame, pl.DataFrame, Scale | None]:
-    """Queries, judgments and their scale, from a table with ``ROW``; checks all that may be wrong with them.
+    """Queries, judgments and their scale, from a table with ``mapping.ROW``; checks all that may be wrong with them.
 
-    Without a scale, letters are on ESCI's and numbers need only be whole.
+    Without a scale, letters are on ESCI's and numbers need only be whole. ``configured``: see ``mapping.renamed``.
     """
-    frame = _renamed(frame, columns, _JUDGMENTS, path=path)
+    frame = renamed(frame, columns, JUDGMENTS, path=path, configured=configured)
     if not frame.height:
         raise JudgmentError(f"{path} holds no judgment", hint="give rows of query, product_id and grade")
     frame = frame.with_columns(text(frame[name]) for name in ("query_id", "product_id") if name in frame.columns)
@@ -155,7 +136,7 @@ def judged(
     else:
         frame = frame.with_columns(query_id=_normalised(frame["query"]))
     on = _scale(frame, scale)
-    frame = frame.with_columns(_grades(frame, on, path), _weights(frame, path))
+    frame = frame.with_columns(_grades(frame, on, path, configured=configured), _weights(frame, path))
     _check_pairs(frame, path)
     judgments = check(frame.select("query_id", "product_id", "grade", "weight"), "judgments", where=str(path))
     return _queries(frame), judgments, on
@@ -173,10 +154,18 @@ def _path(given: str | None, key: str, base: Path) -> Path:
 
 
 def _catalogue(
-    path: Path, columns: Mapping[str, str], declared: Mapping[str, FieldType], *, title: str | None = None
+    path: Path,
+    columns: Mapping[str, str],
+    declared: Mapping[str, FieldType],
+    *,
+    title: str | None = None,
+    configured: bool,
 ) -> tuple[pl.DataFrame, dict[str, FieldType], list[str]]:
-    frame = _renamed(read_table(path), columns, _PRODUCTS, path=path)
+    frame = renamed(read_table(path), columns, PRODUCTS, path=path, configured=configured)
+    if not frame.height:
+        raise DataError(f"{path} holds no product", hint="give one row a product")
     frame = frame.with_columns(text(frame["product_id"]))
+    _check_ids(frame["product_id"], path)
     others = [name for name in frame.columns if name != "product_id"]
     for name in declared:
         if name not in others:
@@ -191,6 +180,47 @@ def _catalogue(
     nested = [name for name, kind in types.items() if kind is None]
     products = typed(frame.select("product_id", *fields), fields, path=path)
     return check(products, "products", where=str(path)), fields, nested
+
+
+def _check_ids(ids: pl.Series, path: Path) -> None:
+    """A product has an id, which is its own."""
+    if empty := ids.is_null().arg_true().to_list():
+        more = f" ({len(empty):,} rows)" if len(empty) > _EXAMPLES else ""
+        raise DataError(
+            f"{path} {place(path, *empty[:_EXAMPLES])}: product_id is empty{more}", hint="fill or remove them"
+        )
+    twice = ids.filter(ids.is_duplicated()).unique(maintain_order=True)
+    if twice.len():
+        rows = {name: (ids == name).arg_true().to_list()[:_EXAMPLES] for name in twice.head(_EXAMPLES)}
+        told = [f"{name!r} on {place(path, *of_it)}" for name, of_it in rows.items()]
+        told += [f"and {twice.len() - _EXAMPLES:,} more"] if twice.len() > _EXAMPLES else []
+        raise DataError(
+            f"{path}: product_id occurs more than once: {', '.join(told)}",
+            hint="keep one row a product, or name the column that is its own under [data.columns]",
+        )
+
+
+def _check_known(products: pl.DataFrame, judgments: pl.DataFrame, catalogue: Path, ratings: Path) -> None:
+    """Some judged product is in the catalogue."""
+    judged, known = judgments["product_id"].unique(maintain_order=True), products["product_id"]
+    if judged.is_in(known.implode()).any():
+        return
+    alike = judged.to_frame("one").with_columns(_loose("one")).join(
+        known.to_frame("other").with_columns(_loose("other")), on="loose"
+    )  # fmt: skip
+    one, other = alike.select("one", "other").row(0) if alike.height else (judged[0], known[0])
+    raise JudgmentError(
+        f"none of the {judged.len():,} judged products is in the catalogue: {ratings} names {one!r}, {catalogue} has "
+        f"{other!r}",
+        hint="write the ids alike in both files"
+        if alike.height
+        else "name the columns that hold the same ids: product_id under [data.columns] and [data.judgment_columns]",
+    )
+
+
+def _loose(name: str) -> pl.Expr:
+    """An id without what programs change in passing: capitals, leading zeros, the .0 of a number."""
+    return pl.col(name).str.to_lowercase().str.replace(r"\.0+$", "").str.strip_chars_start(" 0").alias("loose")
 
 
 def _guess(column: pl.Series, prose: AbstractSet[str | None], *, strings_only: bool) -> FieldType | None:
@@ -219,43 +249,14 @@ def _title(given: str | None, fields: Mapping[str, FieldType], path: Path) -> st
 
 
 def _read(
-    path: Path, scale: str | Scale | None, columns: Mapping[str, str]
+    path: Path, scale: str | Scale | None, columns: Mapping[str, str], *, configured: bool
 ) -> tuple[pl.DataFrame, pl.DataFrame, Scale | None]:
     frame = read_table(path, lone=True).with_row_index(ROW)
     if {"docid", "rating"} <= set(frame.columns):
         frame = frame.filter(pl.col("docid").is_not_null() | pl.col("rating").is_not_null())
     if {"product_locale", "esci_label"} <= set(frame.columns):
         frame = frame.filter(pl.col("product_locale") == "us")
-    return judged(frame, scale, columns, path=path)
-
-
-def _renamed(frame: pl.DataFrame, columns: Mapping[str, str], kind: _Kind, *, path: Path) -> pl.DataFrame:
-    """Columns under our names: as mapped, else by their usual names; a mapped column hides another of our name."""
-    present = [name for name in frame.columns if name != ROW]
-    for ours, theirs in columns.items():
-        if theirs not in present:
-            raise kind.fault(
-                f"{path} has no column {theirs!r}, which [{kind.section}] maps to {ours!r}",
-                hint=suggestion(theirs, present, noun="columns"),
-            )
-        if kind is _JUDGMENTS and ours not in ALIASES:
-            raise ConfigError(f"[{kind.section}] has no key {ours!r}", hint=suggestion(ours, ALIASES, noun="keys"))
-    folded = {name.lower(): name for name in reversed(present) if name not in columns.values()}
-    mapping = dict(columns)
-    for ours in kind.usual:
-        usual = next((folded[alias] for alias in ALIASES[ours] if alias in folded), None)
-        if usual is not None:
-            mapping.setdefault(ours, usual)
-    if missing := [ours for ours in kind.required if ours not in mapping]:
-        raise kind.fault(
-            f"{path} has no column for {' and '.join(missing)}; it has {', '.join(present)}",
-            hint=f'name it in experiment.toml: [{kind.section}] {missing[0]} = "COLUMN"',
-        )
-    for ours in kind.usual:
-        if ours in mapping and (dtype := frame.schema[mapping[ours]]) and (dtype.is_nested() or dtype == pl.Binary):
-            raise kind.fault(f"{path}: column {mapping[ours]!r} is {dtype}", hint="give one string or number a row")
-    rest = [name for name in frame.columns if name not in mapping and name not in mapping.values()]
-    return frame.select(*(pl.col(theirs).alias(ours) for ours, theirs in mapping.items()), *rest)
+    return judged(frame, scale, columns, path=path, configured=configured)
 
 
 def _normalised(queries: pl.Series) -> pl.Series:
@@ -275,7 +276,7 @@ def _labels(frame: pl.DataFrame) -> pl.Series:
     return text(frame["grade"]).str.strip_chars().str.to_uppercase()
 
 
-def _grades(frame: pl.DataFrame, on: Scale | None, path: Path) -> pl.Series:
+def _grades(frame: pl.DataFrame, on: Scale | None, path: Path, *, configured: bool) -> pl.Series:
     """Grades as numbers: labels of the scale, or whole numbers on it."""
     labels, given = _labels(frame), frame["grade"]
     numbers = (labels if given.dtype == pl.String else given).cast(pl.Float64, strict=False)
@@ -292,7 +293,9 @@ def _grades(frame: pl.DataFrame, on: Scale | None, path: Path) -> pl.Series:
         )
         raise JudgmentError(
             f"{path} {place(path, row[ROW])}: grade {row['grade']!r} is not on {name}; {off} grades are off it",
-            hint='correct them, or set the scale they are on, such as [judgments] scale = "0-10" or "esci"',
+            hint='correct them, or set the scale they are on, such as [judgments] scale = "0-10" or "esci"'
+            if configured
+            else "correct them; the scale is the bundle's, or what convert --scale names (0-10, esci)",
         )
     return grades.rename("grade")
 

@@ -1,4 +1,4 @@
-"""Judged pairs with features already made, from an SVMlight file and LightGBM's files beside it.
+"""Judged pairs with features already made, from SVMlight files and LightGBM's files beside them.
 
     rank.train              grade feature:value ..., perhaps with qid and, after #, the product
     rank.train.query        the number of rows of each query in turn: needed where there is no qid
@@ -6,21 +6,115 @@
 
 A product is named by the first word after # (``# 7555 rambo``) or by LETOR's ``#docid = GX000-01``; without either, by the
 line it stands on.
+
+As a source of experiments each row is a product of its own, whose numbers are the features, and the file's order (by the
+positions, where they are known) is the order to be beaten. ``[data] judgments`` is the file to fit on, ``test`` the file of the
+test side and ``dev`` that of the dev side, for ``[split] by = "given"``; no feature set needs to be named.
 """
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import polars as pl
 
-from ltr.errors import DataError
+from ltr.datasets import Dataset, FieldType
+from ltr.errors import ConfigError, DataError
 from ltr.frames import check
 from ltr.letor import Letor, read_letor, read_positions, read_sizes
 
-__all__ = ["read_pairs"]
+if TYPE_CHECKING:
+    from ltr.config import DataConfig
+
+__all__ = ["dataset_of", "load", "read_pairs"]
+
+_GREATEST_GRADE = 30
+
+
+def load(config: DataConfig, *, base: Path, quiet: bool = False) -> Dataset:
+    """Load the files that [data] names under judgments, dev and test; DataError or ConfigError where one is wrong."""
+    if config.judgments is None:
+        raise ConfigError('[data] source = "svmlight" needs judgments', hint='such as judgments = "rank.train"')
+    folder = _folder(config.path, base)
+    files = {"train": config.judgments, "dev": config.dev, "test": config.test}
+    return dataset_of({side: folder / file for side, file in files.items() if file}, first=config.first_feature)
+
+
+def _folder(path: str | None, base: Path) -> Path:
+    """Where the files lie: in ``path`` from experiment.toml's directory, else from $LTR_DATA_HOME."""
+    folder = base / (path or "")
+    home = os.environ.get("LTR_DATA_HOME")
+    if not folder.is_dir() and path and home and (Path(home).expanduser() / path).is_dir():
+        return Path(home).expanduser() / path
+    if not folder.is_dir():
+        raise ConfigError(
+            f"[data] path = {path!r} is no directory beside {base}, and LTR_DATA_HOME ({home or 'not set'}) has none",
+            hint="put the files into one of them",
+        )
+    return folder
+
+
+def dataset_of(files: Mapping[str, Path], *, first: Literal[0, 1] = 1, features: int | None = None) -> Dataset:
+    """A dataset of SVMlight files: side (train, dev, test) -> file.
+
+    Args:
+        files: the queries' column ``split`` names the side; ids are prefixed by it, since files count from 1 each.
+        first: the number of the first feature, 0 or 1.
+        features: how many there are; None = up to the greatest number in any of the files.
+    """
+    sides = {side: read_pairs(path, first=first, features=features) for side, path in files.items()}
+    for side, path in files.items():
+        greatest = sides[side]["grade"].to_numpy().max(initial=0)
+        if greatest > _GREATEST_GRADE:
+            raise DataError(f"{path}: grade {greatest:g}", hint=f"grades are whole numbers from 0 to {_GREATEST_GRADE}")
+    rows = pl.concat([_prefixed(frame, side) for side, frame in sides.items()], how="diagonal")
+    names = sorted(
+        (name for name in rows.columns if name[0] == "f" and name[1:].isdigit()), key=lambda name: int(name[1:])
+    )
+    # What one file never names is 0 in all its rows: sparse, not missing.
+    products = rows.select(
+        "product_id", "title", *(pl.col(name).fill_null(0).cast(pl.Float64).fill_nan(None) for name in names)
+    )
+    queries = rows.select("query_id", query="query_id", split="side").unique("query_id", maintain_order=True)
+    fields: dict[str, FieldType] = {"title": "text"}
+    for name in names:
+        fields[name] = "number"
+    return Dataset(
+        name="svmlight",
+        products=products,
+        queries=queries,
+        judgments=rows.select("query_id", "product_id", "grade", "weight"),
+        fields=fields,
+        title="title",
+        text_fields={"title": 1.0},
+        scale=f"0-{max(1, int(rows['grade'].to_numpy().max(initial=0)))}",
+        gains="exponential",
+        feature_table=_feature_table(names),
+        notes=(
+            f"{len(names)} features and {rows.height:,} rows of {', '.join(path.name for path in files.values())}.",
+        ),
+    )
+
+
+def _feature_table(names: list[str]) -> dict[str, Any]:
+    return {"name": "svmlight", "feature": [{"name": name, "kind": "number", "field": name} for name in names]}
+
+
+def _prefixed(pairs: pl.DataFrame, side: str) -> pl.DataFrame:
+    """Rows in the order they were shown, with ids that no other file has; the title matches no query."""
+    if "position" in pairs.columns:
+        pairs = pairs.sort("query_id", "position", maintain_order=True).drop("position")
+    query_id = pl.format("{} {}", pl.lit(side), "query_id")
+    return pairs.with_columns(
+        query_id=query_id,
+        product_id=pl.format("{} / {}", query_id, "product_id"),
+        side=pl.lit(side),
+        title=pl.format("row{}", pl.int_range(pl.len())),
+    )
 
 
 def read_pairs(path: Path, *, first: Literal[0, 1] = 1, features: int | None = None) -> pl.DataFrame:

@@ -3,7 +3,8 @@
 Text stays text: cells of CSV and TSV are strings ("007" is not 7), an empty cell is null, and who knows a column to be a
 number converts it. UTF-8 is strict. What cannot be read is one DataError that names the file and, where there are lines,
 the line. CSV is RFC 4180 with the first row as header, read by the standard library: its line numbers are exact, and a
-quote inside an unquoted cell (5" pipe) is a quote.
+quote inside an unquoted cell (5" pipe) is a quote. Where the header has no comma, semicolons or tabs in it separate the
+cells, as spreadsheets write them where the comma is the decimal point.
 
 >>> import tempfile
 >>> path = Path(tempfile.mkdtemp()) / "shop.csv"
@@ -15,10 +16,8 @@ quote inside an unquoted cell (5" pipe) is a quote.
 from __future__ import annotations
 
 import csv
-import gzip
 import io
 import json
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import islice
@@ -28,12 +27,15 @@ from typing import Final, NoReturn
 import polars as pl
 
 from ltr.errors import DataError
+from ltr.lines import decode, read_bytes
 
 __all__ = ["FORMATS", "cells_are_text", "place", "read_table", "reading_parquet"]
 
 FORMATS: Final = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet", ".tsv": "tsv"}
 
-_SEPARATORS: Final = {"csv": ",", "tsv": "\t"}
+# The format's own separator first, then what else a header may show.
+_SEPARATORS: Final = {"csv": (",", ";", "\t"), "tsv": ("\t", ";", ",")}
+_HEADER: Final = 1 << 16  # characters that are searched for it
 
 
 def read_table(path: Path, *, lone: bool = False) -> pl.DataFrame:
@@ -45,11 +47,11 @@ def read_table(path: Path, *, lone: bool = False) -> pl.DataFrame:
     """
     form = _format(path)
     if form == "parquet":
-        data = _bytes(path) if path.suffix.lower() == ".gz" else None
+        data = read_bytes(path) if path.suffix.lower() == ".gz" else None
         with reading_parquet(path), io.BytesIO(data) if data is not None else path.open("rb") as file:
             return pl.read_parquet(file)
-    text = _text(_bytes(path), path)
-    return _read_lines(text, path) if form == "jsonl" else _read_cells(text, path, _SEPARATORS[form], lone=lone)
+    text = _text(path)
+    return _read_lines(text, path) if form == "jsonl" else _read_cells(text, path, _separator(text, form), lone=lone)
 
 
 def cells_are_text(path: Path) -> bool:
@@ -57,33 +59,42 @@ def cells_are_text(path: Path) -> bool:
     return _format(path) in _SEPARATORS
 
 
-def place(path: Path, row: int) -> str:
-    """Where a row of ``read_table`` (0 = the first) stands in its file, for messages; reads a text file again."""
+def place(path: Path, *rows: int) -> str:
+    """Where rows of ``read_table`` (0 = the first) stand in its file, for messages; reads a text file again."""
     form = _format(path)
     if form == "parquet":
-        return f"row {row + 1}"
-    text = _text(_bytes(path), path)
+        return _listed("row", [row + 1 for row in rows])
+    text = _text(path)
     if form == "jsonl":
         lines = (number for number, line in enumerate(text.split("\n"), start=1) if line.strip())
     else:
-        lines = (number for number, _ in islice(_rows(text, path, _SEPARATORS[form]), 1, None))
-    return f"line {next(islice(lines, row, None))}"
+        lines = (number for number, _ in islice(_rows(text, path, _separator(text, form)), 1, None))
+    wanted = dict.fromkeys(rows, 0)
+    for row, line in enumerate(islice(lines, max(rows) + 1)):
+        if row in wanted:
+            wanted[row] = line
+    return _listed("line", [wanted[row] for row in rows])
 
 
 @contextmanager
 def reading_parquet(path: Path) -> Iterator[None]:
     """Turn what polars and the system say of a Parquet file into a DataError."""
     try:
-        if not path.stat().st_size:
-            raise DataError(f"{path} is empty (0 bytes)", hint="copy or export it again")
+        with path.open("rb") as file:
+            if not file.read(1):
+                raise DataError(f"{path} is empty (0 bytes)", hint="copy or export it again")
         yield
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         reason = str(error).strip().splitlines()[0].removeprefix("parquet: ")
         raise DataError(
             f"{path} is not a whole Parquet file ({reason})", hint="it may be cut short: copy or export it again"
         ) from error
+    except FileNotFoundError as error:
+        raise DataError(f"{path} does not exist", hint="check the path") from error
     except OSError as error:
-        _unreadable(path, error)
+        raise DataError(
+            f"{path} cannot be read: {error.strerror or error}", hint="give a file that may be read"
+        ) from error
 
 
 def _format(path: Path) -> str:
@@ -91,48 +102,43 @@ def _format(path: Path) -> str:
     for extension, form in FORMATS.items():
         if name.endswith(extension):
             return form
+    if path.is_dir():
+        raise DataError(f"{path} cannot be read: it is a directory", hint="name the file in it")
     raise DataError(
         f"{path} has no known extension", hint=f"extensions: {', '.join(sorted(FORMATS))}, each also with .gz"
     )
 
 
-def _bytes(path: Path) -> bytes:
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        _unreadable(path, error)
-    if path.suffix.lower() == ".gz" and data:
-        try:
-            data = gzip.decompress(data)
-        except gzip.BadGzipFile as error:
-            raise DataError(f"{path} is not gzip: {error}", hint="take .gz off its name, or copy it again") from error
-        except (EOFError, zlib.error) as error:
-            raise DataError(f"{path} is cut short or damaged: {error}", hint="copy or download it again") from error
-    if not data:
-        raise DataError(f"{path} is empty (0 bytes)", hint="copy or export it again")
-    return data
-
-
-def _unreadable(path: Path, error: OSError) -> NoReturn:
-    if isinstance(error, FileNotFoundError):
-        raise DataError(f"{path} does not exist", hint="check the path") from error
-    raise DataError(f"{path} cannot be read: {error.strerror or error}", hint="give a file that may be read") from error
-
-
-def _text(data: bytes, path: Path) -> str:
-    # A byte-order mark, as spreadsheets write it, is no part of the first column's name.
-    data = data.removeprefix(b"\xef\xbb\xbf")
-    try:
-        text = data.decode()
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise DataError(
-            f"{path} is not UTF-8: line {line} holds byte 0x{data[error.start]:02X}",
-            hint="save it as UTF-8, for example with iconv -f WINDOWS-1252 -t UTF-8",
-        ) from error
+def _text(path: Path) -> str:
+    text = decode(read_bytes(path), path)
     if "\0" in text:
         raise DataError(f"{path} holds NUL characters, as UTF-16 does", hint="save it as UTF-8")
     return text
+
+
+def _separator(text: str, form: str) -> str:
+    """The format's separator where the header has it outside quotes, else the likeliest that the header has.
+
+    >>> _separator('"sku";"title, long"', "csv"), _separator('"sku, or id";"title",price', "csv"), _separator("sku", "csv")
+    (';', ',', ',')
+    """
+    own, *others = _SEPARATORS[form]
+    bare: list[str] = []
+    quoted, before = False, own
+    for character in text[:_HEADER].lstrip("\r\n"):
+        if character == '"' and (quoted or before in '",;\t'):
+            quoted = not quoted
+        elif character in "\r\n" and not quoted:
+            break
+        elif not quoted:
+            bare.append(character)
+        before = character
+    return own if own in bare else max((own, *others), key=bare.count)
+
+
+def _listed(noun: str, numbers: list[int]) -> str:
+    *most, last = map(str, numbers)
+    return f"{noun}s {', '.join(most)} and {last}" if most else f"{noun} {last}"
 
 
 def _rows(text: str, path: Path, separator: str) -> Iterator[tuple[int, list[str]]]:

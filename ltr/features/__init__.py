@@ -29,6 +29,7 @@ __all__ = [
     "matrix",
     "online",
     "pairs",
+    "parse",
     "read_feature_set",
 ]
 
@@ -36,6 +37,7 @@ _LAZY: Final = {
     "KINDS": "kinds",
     "Feature": "definition",
     "FeatureSet": "definition",
+    "parse": "definition",
     "State": "state",
     "build": "state",
     "catalogue_page": "page",

@@ -23,7 +23,7 @@ import json
 import math
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
@@ -57,6 +57,9 @@ RESERVED: Final = frozenset(
         "weight",
     ]
 )
+
+# In a wheel, and in a checkout.
+_SHIPPED: Final = (Path(__file__).parent / "shipped", Path(__file__).parents[2] / "features")
 
 _SET_KEYS: Final = ("name", "analyzer", "feature")
 _FEATURE_KEYS: Final = ("name", "kind", "missing", "also")
@@ -96,11 +99,12 @@ class Feature:
 
 @dataclass(frozen=True)
 class FeatureSet:
-    """Features in the order of the ranker's columns, and the analyzer of their text."""
+    """Features in the order of the ranker's columns, and the analyzer of their text; ``where`` it is from is for messages."""
 
     name: str
     analyzer: str
     features: tuple[Feature, ...]
+    where: str = field(default="", compare=False, repr=False)
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -153,15 +157,21 @@ def load(path: Path) -> FeatureSet:
 
 
 def find(path_text: str, *, base: Path) -> Path:
-    """The file of a feature-set path: from ``base`` (experiment.toml's directory), then from the working directory."""
+    """The file of a feature-set path: from ``base`` (experiment.toml's directory), then from the working directory.
+
+    ``features/<set>.toml`` is, where it is in neither, the set of that name that ships with the package.
+    """
     tried = list(dict.fromkeys(((base / path_text).resolve(), Path(path_text).resolve())))
-    for path in tried:
+    folder, _, name = path_text.partition("/")
+    shipped = [place / name for place in _SHIPPED] if folder == "features" and name == Path(name).name else []
+    for path in (*tried, *shipped):
         if path.is_file():
             return path
+    if beside := next((path for path in tried if path.exists()), None):
+        raise FeatureSetError(f"feature set {path_text!r}: {beside} is no file", hint="name the .toml file in it")
     folders = dict.fromkeys([*(path.parent for path in tried), base / "features", Path("features")])
-    there = sorted(
-        {f"features/{path.name}" for folder in folders for path in folder.glob("*.toml") if folder.name == "features"}
-    )
+    places = (*(place for place in folders if place.name == "features"), *_SHIPPED)
+    there = sorted({f"features/{path.name}" for place in places for path in place.glob("*.toml")})
     raise FeatureSetError(
         f"feature set {path_text!r} is neither at {' nor at '.join(map(str, tried))}",
         hint=suggestion(path_text, there, noun="sets")
@@ -184,7 +194,7 @@ def parse(table: Mapping[str, Any], *, where: str = "feature set") -> FeatureSet
         raise FeatureSetError(f"{where} has no feature", hint="write each under [[feature]]")
     features = tuple(feature for entry in entries for feature in _features(entry, where))
     _check_references(features, where)
-    return FeatureSet(name, str(language), features)
+    return FeatureSet(name, str(language), features, where)
 
 
 def _features(entry: Mapping[str, Any], where: str) -> list[Feature]:
@@ -254,11 +264,14 @@ def _check_references(features: tuple[Feature, ...], where: str) -> None:
                 f"{where}: features {other!r} and {feature.name!r} both match field {feature.sources[0].key!r}",
                 hint="remove one: the engine gives a field one score",
             )
-    usable = {feature.name for feature in features if feature.scope in ("product", "query_product")}
+    scopes = {feature.name: feature.scope for feature in features}
+    usable = [name for name, scope in scopes.items() if scope in ("product", "query_product")]
     for feature in features:
         of = feature.params.of if isinstance(feature.params, ValueParams) else None
-        if of is not None and of not in usable:
-            raise FeatureSetError(
-                f"{where}: feature {feature.name!r} ({feature.kind}) is of {of!r}, which is no feature of product scope",
-                hint=suggestion(of, usable, noun="features"),
-            )
+        if of is None or of in usable:
+            continue
+        fault = f"has {scopes[of]} scope" if of in scopes else "the set does not have"
+        raise FeatureSetError(
+            f"{where}: feature {feature.name!r} ({feature.kind}): of names feature {of!r}, which {fault}",
+            hint=suggestion(of, usable, noun="features that differ between products"),
+        )

@@ -193,7 +193,7 @@ def _check_fields(feature_set: FeatureSet, products: pl.DataFrame, fields: Mappi
         for source in feature.sources:
             allowed = FORMS[source.form]
             for name in source.fields:
-                place = f"{feature_set.name}: feature {feature.name!r} ({feature.kind}) names field {name!r}"
+                place = f"{feature_set.where}: feature {feature.name!r} ({feature.kind}) names field {name!r}"
                 if name not in fields or name not in products.columns:
                     usable = [
                         other for other, type_ in fields.items() if type_ in allowed and other in products.columns

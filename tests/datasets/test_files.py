@@ -78,7 +78,7 @@ def test_a_query_column_may_also_be_its_id(tmp_path):
 
 
 def test_nested_columns_are_left_out_and_named(shop):
-    (shop / "catalogue.jsonl").write_text('{"sku": 1, "title": "a red shoe", "size": {"eu": 42}}\n')
+    (shop / "catalogue.jsonl").write_text('{"sku": 9, "title": "a red shoe", "size": {"eu": 42}}\n')
     dataset = load(config(products="catalogue.jsonl", fields={"title": "text"}), base=shop)
     assert dataset.products.columns == ["product_id", "title"]
     assert dataset.notes == ("Nested columns are left out: size.",)
@@ -97,7 +97,7 @@ def test_what_is_called_a_title_is_text_however_alike_the_products_are(tmp_path)
 
 def test_the_title_is_the_configured_field_or_one_named_so_or_the_first_text(tmp_path):
     content = (
-        "sku,about,name,blurb\n1,a long text,a red shoe,one more text\n2,another long text,a blue shoe,and yet more\n"
+        "sku,about,name,blurb\n9,a long text,a red shoe,one more text\n2,another long text,a blue shoe,and yet more\n"
     )
     (tmp_path / "catalogue.csv").write_text(content)
     (tmp_path / "ratings.csv").write_text(RATINGS)
@@ -220,16 +220,16 @@ def test_a_query_without_an_id_is_named_by_its_normalised_text(tmp_path_factory,
 BAD_JUDGMENTS = {
     "no grade column": (
         "query,docid\nhat,1\n",
-        r"no column for grade; it has query, docid; name it .*judgment_columns\] grade",
+        r"no column for grade; it has query, docid; rename a column: grade may be called grade, rating, relevance, label, esci_label$",
     ),
     "no row": ("query,docid,rating\n", "holds no judgment"),
     "a grade above the scale": (
         "query,docid,rating\nhat,1,4\nhat,2,7\n",
-        r"line 3: grade '7' is not on scale 'graded' \(0 to 4.*0-10",
+        r"line 3: grade '7' is not on scale 'graded' \(0 to 4.*; correct them; the scale is the bundle's, or what convert",
     ),
     "a grade below the scale": ("query,docid,rating\nhat,1,-1\n", "line 2: grade '-1' is not on scale 'graded'"),
     "a grade between two": ("query,docid,rating\nhat,1,2.5\n", "line 2: grade '2.5' is not on"),
-    "a letter on a numeric scale": ("query,docid,rating\nhat,1,E\n", "line 2: grade 'E' is not on.*\"esci\""),
+    "a letter on a numeric scale": ("query,docid,rating\nhat,1,E\n", "line 2: grade 'E' is not on.*esci"),
     "a grade that is not a number": ("query,docid,rating\nhat,1,nan\n", "line 2: grade 'nan' is not on"),
     "no grade in a row": ("query,product_id,grade\n\nhat,1,\n", "line 3: grade is empty"),
     "no product in a row": ("query,product_id,grade\nhat,,1\n", "line 2: product_id is empty"),
@@ -275,8 +275,55 @@ def test_an_unknown_scale_is_a_fault_of_the_configuration(tmp_path):
 def test_keys_of_judgment_columns_are_checked(tmp_path):
     with pytest.raises(ConfigError, match=r"\[data.judgment_columns\] has no key 'grad'; did you mean 'grade'"):
         judgments_of(tmp_path, RATINGS, columns={"grad": "rating"})
-    with pytest.raises(JudgmentError, match=r"no column 'ratings', which .* maps to 'grade'; did you mean 'rating'"):
-        judgments_of(tmp_path, RATINGS, columns={"grade": "ratings"})
+
+
+MAPPED_TO_NOTHING = {
+    "a name nearly right": ({"grade": "ratings"}, r"no column 'ratings', which .* maps to 'grade'; did you mean 'rating'"),
+    "a name in other capitals": ({"product_id": "DocId"}, r"no column 'DocId', which .* maps to .*; did you mean 'docid'"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("columns", "message"), MAPPED_TO_NOTHING.values(), ids=MAPPED_TO_NOTHING)
+def test_a_column_that_the_experiment_maps_has_to_be_there(shop, columns, message):
+    with pytest.raises(JudgmentError, match=message):
+        load(config(judgment_columns=columns), base=shop)
+
+
+def test_an_experiment_is_told_to_map_the_column_that_it_lacks(shop):
+    (shop / "stars.csv").write_text("query,docid,stars\nhat,9,1\n")
+    with pytest.raises(
+        JudgmentError, match=r'it has query, docid, stars; name it .*judgment_columns\] grade = "COLUMN"'
+    ):
+        load(config(judgments="stars.csv"), base=shop)
+    (shop / "other.csv").write_text("key,name\n1,red shoe\n")
+    with pytest.raises(
+        DataError, match=r"no column for product_id; it has key, name; name it .*columns\] product_id ="
+    ):
+        load(config(products="other.csv"), base=shop)
+    (shop / "ten.csv").write_text("query,docid,rating\nhat,9,7\n")
+    with pytest.raises(JudgmentError, match=r'set the scale they are on, such as \[judgments\] scale = "0-10"'):
+        load(config(judgments="ten.csv"), base=shop, scale="graded")
+
+
+OTHER_NAMES = {
+    "the mapped name": "query,sku,stars\nhat,9,1\n",
+    "our name": "query,product_id,grade\nhat,9,1\n",
+    "a usual name": "query,docid,rating\nhat,9,1\n",
+    "the mapped name beside ours": "query,sku,stars,product_id,grade\nhat,9,1,no,no\n",
+}
+
+
+@pytest.mark.parametrize("content", OTHER_NAMES.values(), ids=OTHER_NAMES)
+def test_what_a_bundle_is_judged_by_may_have_the_mapped_names_or_ours(tmp_path, content):
+    _, judgments = judgments_of(tmp_path, content, columns={"product_id": "sku", "grade": "stars"})
+    assert judgments.rows() == [("hat", "9", 1.0, 1.0)]
+
+
+def test_what_a_bundle_is_judged_by_is_mended_by_renaming_a_column(tmp_path):
+    with pytest.raises(
+        JudgmentError, match=r"no column for grade; .*; rename a column: grade may be called points, grade,"
+    ):
+        judgments_of(tmp_path, "query,docid,stars\nhat,9,1\n", columns={"grade": "points"})
 
 
 def test_a_list_cannot_be_a_query(tmp_path):
@@ -285,9 +332,28 @@ def test_a_list_cannot_be_a_query(tmp_path):
 
 
 BAD_CATALOGUES = {
-    "no product_id": ("title\nred shoe\n", {}, r"no column for product_id; it has title; name it .*\[data.columns\]"),
-    "a product without id": ("sku,title\n,red shoe\n", {}, "column 'product_id' is empty in 1 rows"),
-    "a product twice": ("sku,title\n1,red shoe\n1,blue shoe\n", {}, "product_id '1'.* occurs more than once"),
+    "no product_id": (
+        "title\nred shoe\n",
+        {},
+        "no column for product_id; it has title; rename a column: product_id may be called product_id, doc_id",
+    ),
+    "no product": ("sku,title\n", {}, r"catalogue.csv holds no product; give one row a product$"),
+    "a product without id": ("sku,title\n1,a\n,red shoe\n", {}, r"catalogue.csv line 3: product_id is empty; fill or"),
+    "many products without id": (
+        "sku,title\n,a\n1,b\n , \n,c\n,d\n",
+        {},
+        r"catalogue.csv lines 2, 4 and 5: product_id is empty \(4 rows\)",
+    ),
+    "a product twice": (
+        "sku,title\n1,red shoe\n1,blue shoe\n",
+        {},
+        r"catalogue.csv: product_id occurs more than once: '1' on lines 2 and 3; keep one row a product",
+    ),
+    "many products twice": (
+        "sku\n" + "a\nb\nc\nd\ne\n" * 2 + "a\na\n",
+        {},
+        "more than once: 'a' on lines 2, 7 and 12, 'b' on lines 3 and 8, 'c' on lines 4 and 9, and 2 more; keep",
+    ),
     "an infinite price": ("sku,price\n1,5\n2,inf\n", {}, "line 3, column 'price': is infinite; leave it empty"),
     "a price in words": (
         "sku,price\n1,5\n2,cheap\n",
@@ -305,6 +371,48 @@ def test_bad_catalogues_are_refused(tmp_path, content, fields, message):
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(DataError, match=message):
         read_products(path, fields=fields)
+
+
+def test_products_of_parquet_are_named_by_row(tmp_path):
+    path = tmp_path / "catalogue.parquet"
+    pl.DataFrame({"sku": [1, 2, 1]}).write_parquet(path)
+    with pytest.raises(DataError, match="more than once: '1' on rows 1 and 3"):
+        read_products(path)
+    pl.DataFrame({"sku": [1.0, float("nan"), None]}).write_parquet(path)
+    with pytest.raises(DataError, match="parquet rows 2 and 3: product_id is empty"):
+        read_products(path)
+
+
+STRANGERS = {
+    "ids of another shop": (
+        "A1,4\nA2,1",
+        r"the 2 judged .*/ratings.csv names 'A1', .*/catalogue.csv has '007'; name the",
+    ),
+    "ids that were floats": ("9.0,4\n11,1", "names '9.0', .* has '9'; write the ids alike in both files$"),
+    "ids that lost their zeros": ("5,1\n7,4", "names '7', .* has '007'; write the ids alike in both files$"),
+}
+
+
+@pytest.mark.parametrize(("rows", "message"), STRANGERS.values(), ids=STRANGERS)
+def test_judgments_of_products_that_are_all_unknown_are_refused(shop, rows, message):
+    (shop / "ratings.csv").write_text(
+        "query,docid,rating\n" + "".join(f"hat,{row}\nshoe,{row}\n" for row in rows.split("\n"))
+    )
+    with pytest.raises(JudgmentError, match=f"^none of .*{message}"):
+        load(config(), base=shop)
+
+
+def test_one_known_product_among_strangers_is_enough(shop):
+    (shop / "ratings.csv").write_text("query,docid,rating\nhat,9,1\nhat,no,1\n")
+    assert load(config(), base=shop).judgments.height == 2
+
+
+def test_a_catalogue_and_judgments_between_semicolons_load(shop):
+    for name in ("catalogue.csv", "ratings.csv"):
+        (shop / name).write_text((shop / name).read_text().replace(",", ";"))
+    dataset = load(config(), base=shop)
+    assert dataset.products["price"].to_list() == [59.9, None, 19.0, 25.0]
+    assert dataset.judgments["grade"].to_list() == [4.0, 1.0, 3.0]
 
 
 def test_a_catalogue_without_text_asks_for_a_type(shop):

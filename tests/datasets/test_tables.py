@@ -1,4 +1,7 @@
+import errno
 import gzip
+import os
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -55,7 +58,9 @@ BAD = {
     "only blank lines in jsonl": ("shop.jsonl", b"\n\n", "has no line"),
     "latin-1 in csv": ("shop.csv", b"a,b\n1,2\n3,caf\xe9\n", "not UTF-8: line 3 holds byte 0xE9; save it as UTF-8"),
     "latin-1 in jsonl": ("shop.jsonl", b'{"a": "caf\xe9"}\n', "not UTF-8: line 1 holds byte 0xE9"),
-    "utf-16": ("shop.csv", "a,b\n1,2\n".encode("utf-16"), "not UTF-8: line 1 holds byte 0xFF"),
+    "utf-16": ("shop.csv", "a,b\n1,2\n".encode("utf-16"), "is UTF-16, not UTF-8; save it as UTF-8"),
+    "utf-16 in tsv": ("shop.tsv", b"\xfe\xff" + "a\tb\n".encode("utf-16-be"), "is UTF-16, not UTF-8"),
+    "utf-16 in jsonl": ("shop.jsonl", '{"a": 1}'.encode("utf-16"), "is UTF-16, not UTF-8"),
     "utf-16 without a mark": ("shop.csv", "a,b\n1,2\n".encode("utf-16-le"), "NUL characters, as UTF-16 does"),
     "a long row": ("shop.csv", b"a,b\n1,2\n1,2,3\n", "line 3 has 3 cells where the header has 2"),
     "a short row": ("shop.tsv", b"a\tb\tc\n1\t2\n", "line 2 has 2 cells where the header has 3"),
@@ -70,7 +75,7 @@ BAD = {
     "gzip that breaks off": ("shop.csv.gz", gzip.compress(b"a,b\n1,2\n" * 999)[:-20], "cut short or damaged"),
     "no parquet at all": ("shop.parquet", b"PAR1 or so it says", "not a whole Parquet file"),
     "an unknown extension": ("shop.xlsx", b"a,b\n", r"no known extension; extensions: \.csv, "),
-    "a directory": (".", None, "no known extension"),
+    "a directory": (".", None, "cannot be read: it is a directory; name the file in it"),
 }
 
 
@@ -104,6 +109,60 @@ def test_a_parquet_with_a_damaged_page_is_refused(tmp_path):
         read_table(path)
 
 
+SEPARATED = {
+    "semicolons": ("shop.csv", 'sku;title;price\n007;"red; shoe";59,90\n'),
+    "tabs": ("shop.csv", 'sku\ttitle\tprice\n007\t"red; shoe"\t59,90\n'),
+    "semicolons and quoted commas": ("shop.csv", '"sku";"title";"price"\r\n007;red; shoe;59,90\r\n'.replace("red; shoe", '"red; shoe"')),
+    "semicolons in tsv": ("shop.tsv", 'sku;title;price\n007;"red; shoe";59,90\n'),
+    "commas in tsv": ("shop.tsv", 'sku,title,price\n007,red; shoe,"59,90"\n'),
+    "commas, with all else quoted": ("shop.csv", 'sku,title,price\n007,red; shoe,"59,90"\n'),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "content"), SEPARATED.values(), ids=SEPARATED)
+def test_what_separates_the_header_separates_the_cells(tmp_path, name, content):
+    path = tmp_path / name
+    path.write_bytes(b"\xef\xbb\xbf" + content.encode())
+    assert read_table(path).to_dicts() == [{"sku": "007", "title": "red; shoe", "price": "59,90"}]
+    assert place(path, 0) == "line 2"
+
+
+def test_separators_in_quotes_and_those_beside_a_comma_separate_nothing(tmp_path):
+    path = tmp_path / "shop.csv"
+    path.write_text('"sku; or ""id"", if any";"title, long\nor short"\n7;red\n')
+    assert read_table(path).columns == ['sku; or "id", if any', "title, long\nor short"]
+    path.write_text('sku,"a;b;c;d",size; in 5" steps\n7,red,2\n')
+    assert read_table(path).columns == ["sku", "a;b;c;d", 'size; in 5" steps']
+    path.write_text("sku\n7\n")
+    assert read_table(path).columns == ["sku"]
+
+
+def test_a_row_of_another_length_is_told_by_the_separator_of_the_file(tmp_path):
+    path = tmp_path / "shop.csv"
+    path.write_text("sku;title\n7;red;shoe\n")
+    with pytest.raises(DataError, match=r"line 2 has 3 cells where the header has 2; put quotes around a cell .* ';'"):
+        read_table(path)
+
+
+def test_a_byte_order_mark_is_no_part_of_json_lines(tmp_path):
+    path = tmp_path / "shop.jsonl"
+    path.write_bytes(b'\xef\xbb\xbf{"sku": "007"}\n')
+    assert read_table(path).to_dicts() == [{"sku": "007"}]
+
+
+@pytest.mark.parametrize("extension", ["csv", "csv.gz", "tsv", "jsonl", "parquet", "parquet.gz"])
+def test_a_file_that_may_not_be_read_is_named(tmp_path, monkeypatch, extension):
+    def forbidden(path, *args, **kwargs):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    # Whoever runs the tests may be root, whom no permission stops.
+    path = tmp_path / f"shop.{extension}"
+    for method in ("read_bytes", "open"):
+        monkeypatch.setattr(Path, method, forbidden)
+    with pytest.raises(DataError, match=rf"^{path} cannot be read: Permission denied; give a file that may be read$"):
+        read_table(path)
+
+
 def test_a_directory_under_a_table_name_is_refused(tmp_path):
     for extension in ("csv", "parquet"):
         (tmp_path / f"shop.{extension}").mkdir()
@@ -123,3 +182,5 @@ def test_a_row_is_named_by_the_line_it_starts_on(tmp_path, name, content, wanted
     path = tmp_path / name
     path.write_bytes(content)
     assert [place(path, 0), place(path, 1)] == wanted
+    noun, first, second = f"{wanted[0]} {wanted[1]}".replace(" line", "").replace(" row", "").split()
+    assert place(path, 1, 0, 1) == f"{noun}s {second}, {first} and {second}"

@@ -1,7 +1,9 @@
+import polars as pl
 import pytest
 
 from ltr.errors import FeatureSetError
 from ltr.features.definition import find, load, parse, read_feature_set
+from ltr.features.state import build
 
 TITLE = {"name": "title_bm25", "kind": "bm25", "field": "title"}
 
@@ -66,7 +68,7 @@ FAULTS = {
     "unknown set key": (one() | {"analyser": "english"}, r"test.toml: unknown key 'analyser'; did you mean 'analyzer'\?"),
     "value off range": (one(b=2), r"feature 'title_bm25' \(bm25\): b = 2: input should be less than or equal to 1"),
     "value of another type": (one(k1="much"), "k1 = 'much'"),
-    "choice": ({"name": "t", "feature": [TITLE | {"kind": "phrase", "per": "list"}]}, "per = 'list': input should be 'query' or 'field'"),
+    "choice": ({"name": "t", "feature": [TITLE | {"kind": "phrase", "per": "list"}]}, "per = 'list' is unknown; values: field, query"),
     "no field": ({"name": "t", "feature": [{"name": "x", "kind": "bm25"}]}, "feature 'x' \\(bm25\\): needs either field = '...' or fields"),
     "field and fields": (one(fields=["title"]), "needs either field"),
     "one field twice": ({"name": "t", "feature": [{"name": "x", "kind": "bm25", "fields": ["a", "a"]}]}, "name one field twice"),
@@ -85,8 +87,10 @@ FAULTS = {
     "also": (one(also=["relativ"]), r"also names 'relativ'; did you mean 'relative'\?"),
     "also no list": (one(also="relative"), r"also = 'relative'; give a list of"),
     "also of a query": ({"name": "t", "feature": [{"name": "n", "kind": "query_length", "also": ["relative"]}]}, "also copies what differs between products; query_length has query scope"),
-    "of nothing": ({"name": "t", "feature": [TITLE, {"name": "r", "kind": "relative", "of": "title_bm52"}]}, r"'r' \(relative\) is of 'title_bm52', which is no feature of product scope; did you mean 'title_bm25'\?"),
-    "of a list kind": ({"name": "t", "feature": [TITLE | {"also": ["relative"]}, {"name": "r", "kind": "relative", "of": "title_bm25_relative"}]}, "is of 'title_bm25_relative', which is no feature of product scope"),
+    "of nothing": ({"name": "t", "feature": [TITLE, {"name": "r", "kind": "relative", "of": "title_bm52"}]}, r"test.toml: feature 'r' \(relative\): of names feature 'title_bm52', which the set does not have; did you mean 'title_bm25'\? features that differ between products: title_bm25$"),
+    "of a list kind": ({"name": "t", "feature": [TITLE | {"also": ["relative"]}, {"name": "r", "kind": "relative", "of": "title_bm25_relative"}]}, "of names feature 'title_bm25_relative', which has list scope; did you mean 'title_bm25'"),
+    "of a query kind": ({"name": "t", "feature": [TITLE, {"name": "n", "kind": "query_length"}, {"name": "r", "kind": "rank_in_list", "of": "n"}]}, r"'r' \(rank_in_list\): of names feature 'n', which has query scope; features"),
+    "of itself": ({"name": "t", "feature": [{"name": "r", "kind": "relative", "of": "r"}]}, "of names feature 'r', which has list scope"),
     "match twice": ({"name": "t", "feature": [TITLE | {"kind": "match"}, TITLE | {"kind": "match", "name": "again"}]}, "features 'title_bm25' and 'again' both match field 'title'"),
 }  # fmt: skip
 
@@ -108,6 +112,23 @@ def test_a_file_that_is_no_toml_is_a_feature_set_error(tmp_path):
         load(tmp_path / "bad.json")
 
 
+def test_a_set_remembers_its_file_for_messages_and_is_equal_wherever_it_is_from(tmp_path):
+    path = tmp_path / "set.toml"
+    path.write_bytes(b'\xef\xbb\xbfname = "test"\n[[feature]]\nname = "title_bm25"\nkind = "bm25"\nfield = "titel"\n')
+    found = read_feature_set(path)
+    assert found.where == str(path)
+    assert found == parse(one(field="titel"))
+    products = pl.DataFrame({"product_id": ["1"], "title": ["red shoe"]})
+    message = rf"^{path}: feature 'title_bm25' \(bm25\) names field 'titel', which the catalogue lacks"
+    with pytest.raises(FeatureSetError, match=message):
+        build(products, found, fields={"title": "text"}, encoder=None)
+
+
+def test_a_path_to_a_directory_asks_for_the_file_in_it(tmp_path):
+    with pytest.raises(FeatureSetError, match=rf"'.': {tmp_path} is no file; name the .toml file in it"):
+        find(".", base=tmp_path)
+
+
 def test_a_path_starts_from_the_experiment_then_from_the_working_directory(tmp_path, monkeypatch):
     experiment, work = tmp_path / "experiment", tmp_path / "work"
     for directory in (experiment, work):
@@ -118,6 +139,16 @@ def test_a_path_starts_from_the_experiment_then_from_the_working_directory(tmp_p
     (experiment / "features" / "a.toml").touch()
     assert find("features/a.toml", base=experiment) == experiment / "features" / "a.toml"
     assert find(str(work / "features" / "a.toml"), base=experiment) == work / "features" / "a.toml"
+
+
+def test_a_set_that_ships_is_found_from_anywhere_unless_there_is_one_nearer(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert find("features/lexical.toml", base=tmp_path).read_text(encoding="utf-8").startswith("#")
+    (tmp_path / "features").mkdir()
+    (tmp_path / "features" / "lexical.toml").write_text("")
+    assert find("features/lexical.toml", base=tmp_path) == tmp_path / "features" / "lexical.toml"
+    with pytest.raises(FeatureSetError, match=r"did you mean 'features/movie_search\.toml'"):
+        find("features/../features/movie_serch.toml", base=tmp_path)
 
 
 def test_a_path_to_nothing_says_where_it_looked_and_what_there_is(tmp_path, monkeypatch):
