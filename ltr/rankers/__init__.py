@@ -9,7 +9,7 @@ import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,9 +18,10 @@ if TYPE_CHECKING:
 
     from ltr.config import RankerConfig
 
-__all__ = ["LIBRARIES", "Fitted", "Ranker", "fit", "restore"]
+__all__ = ["LIBRARIES", "TITLES", "Fitted", "Ranker", "check", "fit", "restore"]
 
-LIBRARIES: Final = {"lightgbm": "ltr.rankers.lightgbm"}
+LIBRARIES: Final = {name: f"ltr.rankers.{name}" for name in ("lightgbm", "xgboost", "linear")}
+TITLES: Final = {"lightgbm": "LightGBM", "xgboost": "XGBoost", "linear": "linear"}
 
 
 class Ranker(Protocol):
@@ -35,26 +36,37 @@ class Ranker(Protocol):
 
 @dataclass(frozen=True)
 class Fitted:
-    """A ranker, its rounds (the best on dev), dev nDCG by round, seconds of fitting, and what ``lists`` kept out of it."""
+    """A ranker, its rounds (the best on dev), dev nDCG by round, seconds, what ``lists`` kept out, and what to know."""
 
     ranker: Ranker
     rounds: int
     curve: list[float]
     seconds: float
     dropped: dict[str, int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 def fit(config: RankerConfig, fit_pairs: pl.DataFrame, dev_pairs: pl.DataFrame | None, *, features: Sequence[str],
         gains: NDArray[np.float64], cutoff: int = 10, rounds: int | None = None) -> Fitted:  # fmt: skip
-    """Fit the ranker of ``config.library``; see its module for what each argument does."""
-    how = {"features": features, "gains": gains, "cutoff": cutoff, "rounds": rounds}
+    """Fit the ranker of ``config.library``, or the mean of ``config.seeds`` of them; see its module for the arguments."""
+    how: dict[str, Any] = {"features": features, "gains": gains, "cutoff": cutoff, "rounds": rounds}
+    if config.seeds > 1:
+        from ltr.rankers.averaged import fit_averaged
+
+        alone = config.model_copy(update={"seeds": 1})
+        return fit_averaged(alone, fit_pairs, dev_pairs, seeds=config.seeds, **how)
     fitted: Fitted = importlib.import_module(LIBRARIES[config.library]).fit(config, fit_pairs, dev_pairs, **how)
     return fitted
 
 
+def check(config: RankerConfig, *, features: Sequence[str]) -> None:
+    """Raise, without data, the RankerError that ``fit`` would raise for a parameter or a monotone direction."""
+    importlib.import_module(LIBRARIES[config.library]).check(config, features=features)
+
+
 def restore(directory: Path) -> Ranker:
     """Load a saved ranker, whatever library made it: the directory's ranker.json says which."""
-    from ltr.rankers.saved import read
+    from ltr.rankers.saved import MODULES, read
 
-    ranker: Ranker = importlib.import_module(LIBRARIES[read(directory).library]).restore(directory)
+    ranker: Ranker = importlib.import_module(MODULES[read(directory).library]).restore(directory)
     return ranker

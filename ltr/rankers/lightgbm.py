@@ -9,14 +9,13 @@ through ``config.parameters`` under LightGBM's names or aliases, except those th
 from __future__ import annotations
 
 import ctypes
-import difflib
 import json
 import logging
 import os
 import re
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
@@ -28,24 +27,18 @@ import polars as pl
 from numpy.typing import NDArray
 
 from ltr.config import RankerConfig
-from ltr.errors import MissingExtraError, RankerError, suggestion
+from ltr.errors import MissingExtraError, RankerError
 from ltr.progress import bar
-from ltr.rankers import Fitted, saved
+from ltr.rankers import Fitted, checks, saved
 from ltr.rankers.lists import Lists, judged_lists
 
-# Read once, as OpenMP is loaded: threads sleep while they wait. Spinning, two threads on a busy two-core machine were
-# measured at 30 times the time of an idle one; asleep, at the same time on both.
-_waits = os.environ.get("OMP_WAIT_POLICY")
-os.environ["OMP_WAIT_POLICY"] = _waits or "PASSIVE"
 try:
-    import lightgbm
+    with checks.idle_threads_asleep():
+        import lightgbm
 except ImportError as error:
     raise MissingExtraError("lightgbm", "train") from error
-finally:
-    if _waits is None:
-        del os.environ["OMP_WAIT_POLICY"]
 
-__all__ = ["LightGBMRanker", "fit", "parameters", "restore"]
+__all__ = ["LightGBMRanker", "check", "fit", "parameters", "restore"]
 
 _log = logging.getLogger(__name__)
 
@@ -103,14 +96,11 @@ class LightGBMRanker:
 
     def predict(self, matrix: NDArray[np.float32]) -> NDArray[np.float64]:
         """Score each row; NaN is a missing value."""
-        if matrix.ndim != 2 or matrix.shape[1] != len(self.features):
-            raise RankerError(
-                f"a matrix of shape {matrix.shape} was given", hint=f"rows of {len(self.features)} features are scored"
-            )
+        checks.check_matrix(matrix, self.features)
         if not len(matrix):
             return np.empty(0, dtype=np.float64)
         with _explained("the matrix"):
-            threads = _threads(len(matrix) * self.rounds, each=100_000)
+            threads = checks.threads(len(matrix) * self.rounds, each=100_000)
             scores: NDArray[np.float64] = self._booster.predict(
                 np.asarray(matrix, dtype=np.float32), num_threads=threads
             )
@@ -150,12 +140,12 @@ def fit(
     started = time.perf_counter()
     rounds = config.rounds if rounds is None else rounds
     table = np.asarray(gains, dtype=np.float64)
-    _check(table, cutoff, rounds)
+    checks.check_table(table, cutoff, rounds)
     judged = judged_lists(fit_pairs, features=features, gains=table, split="fit")
     dev = None if dev_pairs is None else judged_lists(dev_pairs, features=features, gains=table, split="dev")
     chosen = parameters(config, features=features, gains=table, cutoff=cutoff, rows=len(judged.grades))
     curve: list[float] = []
-    _try(chosen, judged, features, told=_told(config))
+    _try(chosen, judged, features, told=checks.told(config))
     with _explained("the data"), bar("fitting", total=rounds) as advance:
 
         def record(env: lightgbm.callback.CallbackEnv) -> None:
@@ -183,6 +173,14 @@ def fit(
     return Fitted(ranker, best, curve, time.perf_counter() - started, dropped)
 
 
+def check(config: RankerConfig, *, features: Sequence[str]) -> None:
+    """Refuse, without data, what ``fit`` would refuse of the parameters and the monotone directions."""
+    width = len(features)
+    lists = Lists(np.eye(2, width, dtype=np.float32), np.array([0, 1], dtype=np.int32), None, np.array([2]), {})
+    chosen = parameters(config, features=features, gains=np.array([0.0, 1.0]), cutoff=10, rows=2)
+    _try(chosen, lists, features, told=checks.told(config))
+
+
 def restore(directory: Path) -> LightGBMRanker:
     """Load what ``save`` wrote."""
     held = saved.read(directory)
@@ -203,12 +201,7 @@ def parameters(
         "verbosity": -1,
     }
     if config.monotone:
-        for name in config.monotone:
-            if name not in features:
-                raise RankerError(
-                    f"ranker.monotone names {name!r}", hint=suggestion(name, features, noun="the set's features")
-                )
-        decided["monotone_constraints"] = [config.monotone.get(name, 0) for name in features]
+        decided["monotone_constraints"] = checks.directions(config.monotone, features)
     defaults = {
         "learning_rate": 0.05,
         "num_leaves": 31,
@@ -221,29 +214,11 @@ def parameters(
     if config.objective == "lambdarank":
         # Pairs below the cutoff move no product into it; LightGBM advises somewhat more than the cutoff.
         defaults["lambdarank_truncation_level"] = 2 * cutoff
-    defaults["num_threads"] = _threads(rows * len(features), each=500_000)
-    own = _own(config.parameters)
+    defaults["num_threads"] = checks.threads(rows * len(features), each=500_000)
+    own = checks.own(config.parameters, _names(), _OWNED, library="LightGBM") if config.parameters else {}
     if not own.get("force_row_wise"):
         defaults["force_col_wise"] = True
     return defaults | own | decided
-
-
-def _own(given: Mapping[str, Any]) -> dict[str, Any]:
-    own: dict[str, Any] = {}
-    for name, value in given.items():
-        known = _names()
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            raise RankerError(
-                f"LightGBM has no parameter {name!r}",
-                hint=f"did you mean {known[near[0]]!r}?" if near else "its documentation lists them under Parameters",
-            )
-        if known[name] in _OWNED:
-            raise RankerError(f"ranker.{name} cannot be set", hint=_OWNED[known[name]])
-        if known[name] in own:
-            raise RankerError(f"ranker.{name} is given twice, once under another name", hint=f"keep {known[name]!r}")
-        own[known[name]] = value
-    return own
 
 
 @cache
@@ -256,11 +231,6 @@ def _names() -> dict[str, str]:
         raise RankerError("LightGBM does not list its parameters", hint="install the release in requirements.lock")
     aliases = json.loads(buffer.value)
     return {alias: name for name, others in aliases.items() for alias in (name, *others)}
-
-
-def _threads(work: int, *, each: int) -> int:
-    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(available, work // each))
 
 
 def _try(chosen: dict[str, Any], lists: Lists, features: Sequence[str], *, told: str) -> None:
@@ -297,19 +267,6 @@ def _dataset(lists: Lists, features: Sequence[str], *, reference: lightgbm.Datas
         categorical_feature=[],
         reference=reference,
     )
-
-
-def _check(gains: NDArray[np.float64], cutoff: int, rounds: int) -> None:
-    if gains.ndim != 1 or len(gains) < 2 or not np.isfinite(gains).all() or gains.min() < 0 or gains.max() <= 0:
-        raise RankerError(
-            f"the gains {gains.tolist()} are no table", hint="one finite gain a grade, at least 0, one above"
-        )
-    if cutoff < 1 or rounds < 1:
-        raise RankerError(f"cutoff {cutoff} and rounds {rounds} were given", hint="both are at least 1")
-
-
-def _told(config: RankerConfig) -> str:
-    return ", ".join(f"{name} = {value!r}" for name, value in config.parameters.items()) or "the defaults"
 
 
 @contextmanager

@@ -12,7 +12,7 @@ What a pairwise or listwise loss learns nothing from is kept out and counted, an
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -23,10 +23,21 @@ from numpy.typing import NDArray
 from ltr.errors import RankerError, suggestion
 from ltr.frames import Groups, check, groups
 
-__all__ = ["Lists", "judged_lists"]
+__all__ = ["Lists", "judged_lists", "padded"]
 
 # A scale has at most 31 grades: LightGBM's own table of gains ends there, and so does measures.scale.
 _LARGEST_GRADE: Final = 30
+
+_REASONS: Final = {
+    "empty": "no judged product",
+    "one_document": "one judged product",
+    "all_equal": "grades that are all equal",
+    "dev_without_gain": "no judged product with a gain",
+}
+_NEEDS: Final = {
+    "fit": "fitting needs a list with two grades: judge more products of each query, or change [split]",
+    "dev": "dev needs a list with a relevant product: judge more queries, or change [split]",
+}
 
 
 @dataclass(frozen=True)
@@ -84,10 +95,7 @@ def judged_lists(
         kept = np.logical_or.reduceat(gained, starts)
         dropped = {"dev_unjudged_rows": unjudged, "dev_without_gain": int((~kept).sum())}
     if not kept.any():
-        raise RankerError(
-            f"no list of the {split} pairs can be used: {len(lists)} lists, {dropped}",
-            hint="fitting needs lists with two grades, dev a relevant product; judge more queries, or change [split]",
-        )
+        raise RankerError(f"no list of the {split} pairs can be used: {_why(dropped, len(lists))}", hint=_NEEDS[split])
     _check_lengths(lists, np.where(kept, counts, 0), longest)
     rows = judged & np.repeat(kept, lists.sizes)
     used = pairs if rows.all() else pairs.filter(rows)
@@ -95,6 +103,39 @@ def judged_lists(
     weights = _weights(used, split)
     matrix = used.select(pl.col(list(features)).cast(pl.Float32)).to_numpy()
     return Lists(matrix, grades[rows].astype(np.int32), weights, counts[kept], dropped)
+
+
+def padded(sizes: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+    """Row numbers of lists of like length, one list a line, -1 beyond its end; all lists once, the short ones first.
+
+    >>> [block.tolist() for block in padded(np.array([2, 40, 3]))][0]
+    [[0, 1, -1], [42, 43, 44]]
+    """
+    starts = np.cumsum(sizes) - sizes
+    order = np.argsort(sizes, kind="stable")
+    while len(order):
+        # At most half of a line is empty, and lists of up to 8 share one block.
+        longest = max(8, 2 * int(sizes[order[0]]))
+        count = int(np.searchsorted(sizes[order], longest, side="right"))
+        members, order = order[:count], order[count:]
+        columns = np.arange(sizes[members].max())
+        yield np.where(columns < sizes[members, None], starts[members, None] + columns, -1)
+
+
+def _why(dropped: dict[str, int], count: int) -> str:
+    """What became of all lists, in words.
+
+    >>> _why({"unjudged_rows": 3, "empty": 0, "one_document": 1, "all_equal": 2}, 3)
+    'of 3 lists, 1 has one judged product and 2 have grades that are all equal (3 rows are unjudged)'
+    """
+    parts = [
+        f"{number} {'has' if number == 1 else 'have'} {reason}"
+        for key, reason in _REASONS.items()
+        if (number := dropped.get(key, 0))
+    ]
+    rows = sum(number for key, number in dropped.items() if key.endswith("unjudged_rows"))
+    told = f"of {count} {'list' if count == 1 else 'lists'}, {', '.join(parts[:-1])}{' and ' * (len(parts) > 1)}{parts[-1]}"
+    return told + (f" ({rows} {'row is' if rows == 1 else 'rows are'} unjudged)" if rows else "")
 
 
 def _check_features(pairs: pl.DataFrame, features: Sequence[str], split: str) -> None:

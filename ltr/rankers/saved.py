@@ -14,9 +14,11 @@ from typing import Final
 from ltr.errors import RankerError, suggestion
 from ltr.rankers import LIBRARIES
 
-__all__ = ["FORMAT", "Saved", "read", "write"]
+__all__ = ["FORMAT", "MODULES", "Saved", "digest", "read", "write"]
 
 FORMAT: Final = 1
+# An average is no library to choose: averaged.fit_averaged makes it of several fits.
+MODULES: Final = {**LIBRARIES, "averaged": "ltr.rankers.averaged"}
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ def write(saved: Saved, directory: Path) -> None:
     """Write both files; equal rankers give equal bytes."""
     directory.mkdir(parents=True, exist_ok=True)
     header = {key: value for key, value in asdict(saved).items() if key != "text"}
-    header = {"format": FORMAT, **header, "sha256": _digest(saved.text)}
+    header = {"format": FORMAT, **header, "sha256": digest(saved.text)}
     (directory / "ranker.txt").write_text(saved.text, encoding="utf-8", newline="\n")
     (directory / "ranker.json").write_text(json.dumps(header, indent=2) + "\n", encoding="utf-8", newline="\n")
 
@@ -47,7 +49,7 @@ def read(directory: Path) -> Saved:
         header = json.loads(path.read_text(encoding="utf-8"))
         text = (directory / "ranker.txt").read_text(encoding="utf-8")
         saved = Saved(header["library"], header["version"], tuple(header["features"]), int(header["rounds"]), text)
-        number, digest = int(header["format"]), header["sha256"]
+        number, promised = int(header["format"]), header["sha256"]
     except OSError as error:
         raise RankerError(f"{error.filename} cannot be read: {error.strerror}", hint=again) from error
     except (ValueError, KeyError, TypeError) as error:
@@ -55,15 +57,16 @@ def read(directory: Path) -> Saved:
     if number > FORMAT:
         raise RankerError(f"{path} has format {number}, newer than {FORMAT}", hint="use a newer release of ltr")
     # Not only for honesty: LightGBM ends the whole process on a truncated text.
-    if digest != _digest(text):
+    if promised != digest(text):
         raise RankerError(f"{directory / 'ranker.txt'} is not the text that was saved (SHA-256 differs)", hint=again)
-    if saved.library not in LIBRARIES:
+    if saved.library not in MODULES:
         raise RankerError(
             f"{path}: library {saved.library!r} is unknown",
-            hint=suggestion(saved.library, LIBRARIES, noun="libraries"),
+            hint=suggestion(saved.library, MODULES, noun="libraries"),
         )
     return saved
 
 
-def _digest(text: str) -> str:
+def digest(text: str) -> str:
+    """SHA-256 of a text, in hexadecimal."""
     return hashlib.sha256(text.encode()).hexdigest()

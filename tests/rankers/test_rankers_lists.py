@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ltr.errors import DataError, RankerError
-from ltr.rankers.lists import Lists, judged_lists
+from ltr.rankers.lists import Lists, judged_lists, padded
 
 GAINS = np.array([0.0, 1.0, 2.0])
 
@@ -140,10 +140,45 @@ def test_no_features_are_refused() -> None:
         judged_lists(pairs({"a": [0, 1]}), features=[], gains=GAINS, split="fit")
 
 
-@pytest.mark.parametrize("lists", [{"a": [1], "b": [0, 0]}, {"a": [None, None]}])
-def test_nothing_to_fit_says_why(lists: dict[str, list[float | None]]) -> None:
-    with pytest.raises(RankerError, match=r"no list of the fit pairs can be used: .*'one_document'"):
+@pytest.mark.parametrize(
+    ("lists", "message"),
+    [
+        ({"a": [1], "b": [0, 0]}, "of 2 lists, 1 has one judged product and 1 has grades that are all equal;"),
+        ({"a": [None, None]}, r"of 1 list, 1 has no judged product \(2 rows are unjudged\);"),
+        ({"a": [2, 2], "b": [1, 1, None]}, r"of 2 lists, 2 have grades that are all equal \(1 row is unjudged\);"),
+        (
+            {"a": [2, 2], "b": [1], "c": [None]},
+            "of 3 lists, 1 has no judged product, 1 has one judged product and 1 has grades that are all equal",
+        ),
+    ],
+)
+def test_nothing_to_fit_says_why(lists: dict[str, list[float | None]], message: str) -> None:
+    with pytest.raises(RankerError, match=f"no list of the fit pairs can be used: {message}") as refused:
         fit_lists(pairs(lists))
+    assert "fitting needs a list with two grades" in str(refused.value)
+
+
+def test_nothing_to_stop_on_says_why() -> None:
+    with pytest.raises(
+        RankerError, match="of the dev pairs can be used: of 1 list, 1 has no judged product with a gain"
+    ):
+        judged_lists(pairs({"a": [0, 0]}), features=["row"], gains=GAINS, split="dev")
+
+
+@given(st.lists(st.integers(1, 300), min_size=1, max_size=40))
+@settings(max_examples=40, deadline=None)
+def test_padded_blocks_hold_every_row_once_and_are_half_full(sizes: list[int]) -> None:
+    starts = np.cumsum(sizes) - sizes
+    seen = []
+    for block in padded(np.array(sizes)):
+        present = block >= 0
+        assert block.shape[1] <= 8 or present.sum(axis=1).min() * 2 >= block.shape[1]
+        for line, here in zip(block, present, strict=True):
+            first = line[0]
+            assert line[here].tolist() == list(range(first, first + here.sum()))
+            assert sizes[starts.tolist().index(first)] == here.sum() == here.argmin() or here.all()
+        seen += block[present].tolist()
+    assert sorted(seen) == list(range(sum(sizes)))
 
 
 def test_an_empty_frame_is_refused() -> None:
