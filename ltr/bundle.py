@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from ltr.rankers import Ranker
     from ltr.retrieval import Retriever
 
-__all__ = ["FORMAT", "Bundle", "CatalogueFacts", "load", "rerank", "save"]
+__all__ = ["FORMAT", "Bundle", "CatalogueFacts", "check_writable", "load", "read_experiment", "rerank", "save"]
 
 FORMAT: Final = 1
 
@@ -164,7 +164,7 @@ def load(path: Path, *, cache: Path | None = None) -> Bundle:
     _verify(path, manifest)
     model = path / "model"
     try:
-        experiment = parse(_read_json(model / "experiment.json"), where=str(model / "experiment.json"))
+        experiment = read_experiment(path)
         facts = CatalogueFacts(**_read_json(model / "catalogue.json"))
         feature_set = definition.load(model / "feature_set.json")
         ranker = rankers.restore(model / "ranker")
@@ -183,6 +183,13 @@ def load(path: Path, *, cache: Path | None = None) -> Bundle:
             hint="put back the state of this bundle, or train again",
         )
     return Bundle(path, experiment, facts, feature_set, ranker, state, encoder)
+
+
+def read_experiment(path: Path) -> Experiment:
+    """The experiment that made a bundle, its tracking server without credentials; nothing else is loaded or checked."""
+    _manifest(path)
+    file = path / "model" / "experiment.json"
+    return parse(_read_json(file), where=str(file))
 
 
 def _manifest(path: Path) -> dict[str, Any]:
@@ -230,6 +237,22 @@ def _sha256(file: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+def check_writable(parent: Path) -> None:
+    """Raise BundleError where no bundle could be saved, so that it is said before the work."""
+    made = not parent.exists()
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=parent).close()
+        if made:
+            parent.rmdir()
+    except OSError as error:
+        raise _unwritable(parent, error) from error
+
+
+def _unwritable(parent: Path, error: OSError) -> BundleError:
+    return BundleError(f"cannot write under {str(parent)!r}: {error.strerror}", hint="choose a writable directory")
+
+
 def _atomically(parent: Path, name: str, write: Callable[[Path], None]) -> Path:
     import polars as pl
 
@@ -237,9 +260,7 @@ def _atomically(parent: Path, name: str, write: Callable[[Path], None]) -> Path:
         parent.mkdir(parents=True, exist_ok=True)
         draft = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=parent))
     except OSError as error:
-        raise BundleError(
-            f"cannot write under {str(parent)!r}: {error.strerror}", hint="choose a writable directory"
-        ) from error
+        raise _unwritable(parent, error) from error
     try:
         write(draft)
         draft.chmod(0o755)

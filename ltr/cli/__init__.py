@@ -7,6 +7,7 @@ traceback; 130 interrupted. ``--json`` prints one object on standard output and 
 from __future__ import annotations
 
 import errno
+import os
 import sys
 
 __all__ = ["app", "main"]
@@ -17,7 +18,14 @@ BAD_INPUT = 2
 
 def main() -> None:
     """Run the command line and exit."""
-    sys.exit(run(sys.argv[1:]))
+    code = run(sys.argv[1:])
+    if code == INTERRUPTED:
+        # Where Ctrl-C met a module that was being made by exec (as dataclasses are), Python remembers it and would
+        # die of the signal at its own exit, whatever was caught since.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def run(arguments: list[str]) -> int:
@@ -32,6 +40,8 @@ def run(arguments: list[str]) -> int:
         except LtrError as error:
             return _fail(str(error))
     except KeyboardInterrupt:
+        # A library's object that was cut off while it was being made complains when it is taken down.
+        sys.unraisablehook = lambda _about: None
         sys.stderr.write("interrupted; earlier results are untouched\n")
         return INTERRUPTED
     except BrokenPipeError:
@@ -41,9 +51,12 @@ def run(arguments: list[str]) -> int:
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EROFS):
             raise
-        return _fail(
-            f"{error.filename or 'a file'} could not be written: {error.strerror}; free some space or choose another place"
+        advice = (
+            "check its permissions, or choose another place"
+            if error.errno in (errno.EACCES, errno.EROFS)
+            else "free some space, or choose another place"
         )
+        return _fail(f"{error.filename or 'a file'}: {error.strerror}; {advice}")
 
 
 def _fail(message: str) -> int:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.text import Text
 
-from ltr.cli.output import console, measures_table, print_json, warn
+from ltr.cli.output import console, counted, measures_table, print_json, split_measures, warn
 from ltr.errors import CandidateError, ConfigError, JudgmentError, suggestion
 
 if TYPE_CHECKING:
@@ -28,8 +28,8 @@ def compare(
     qrels: Annotated[Path, typer.Argument(help="TREC qrels, plain or .gz.", metavar="QRELS")],
     runs: Annotated[list[Path], typer.Argument(help="TREC runs, plain or .gz.", metavar="RUN")],
     measures: Annotated[
-        list[str] | None, typer.Option(help="Measures; the first is the one compared. Default: nDCG@10 RR AP.")
-    ] = None,
+        str, typer.Option(help="Measures in one argument; the first is the one compared.")
+    ] = "nDCG@10 RR AP",
     baseline: Annotated[str | None, typer.Option(help="A run's name or path; default: the first.")] = None,
     gains: Annotated[str, typer.Option(help="Gains of nDCG: a name, or one number a grade, as in 0/1/3.")] = "linear",
     empty: Annotated[
@@ -52,7 +52,7 @@ def compare(
 
     files = _labelled(runs)
     first = _baseline(baseline, files)
-    wanted = [measured.parse(name) for text in measures or ["nDCG@10 RR AP"] for name in text.split()]
+    wanted = [measured.parse(name) for name in split_measures(measures) or ()]
     given = _gains(gains)
     judgments = read_qrels(qrels)
     if negative := judgments.filter(pl.col("grade") < 0).height:
@@ -73,13 +73,13 @@ def compare(
     )
     if as_json:
         rules = {"baseline": first, "gains": gains, "scale": scale.name, "empty": empty, "order": order}
-        print_json({**_plain(rows.to_json()), **rules})
+        print_json({**rows.to_json(), **rules})
         return
     out = console()
     out.print(measures_table(rows, title=f"{', '.join(per_query)} on {qrels}"))
     out.print(
         Text(
-            f"{rows.queries['test']:,} queries; gains {gains} on scale {scale.name}; "
+            f"{counted(rows.queries['test'], 'query')}; gains {gains} on scale {scale.name}; "
             f"queries without a relevant product: {empty}; runs ordered by their {order}"
         ),
         soft_wrap=True,
@@ -135,12 +135,3 @@ def _check_queries(run: pl.DataFrame, judgments: pl.DataFrame, path: Path, qrels
         )
     if absent:
         warn(f"{path} has no list for {absent:,} of {judged.len():,} judged queries: they count as empty lists")
-
-
-def _plain(value: Any) -> Any:
-    """JSON has no NaN: a mean over no query is null."""
-    if isinstance(value, dict):
-        return {key: _plain(each) for key, each in value.items()}
-    if isinstance(value, list):
-        return [_plain(each) for each in value]
-    return None if isinstance(value, float) and math.isnan(value) else value

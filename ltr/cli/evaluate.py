@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from ltr.cli.output import cache_home, console, measures_table, print_json, warn
+from ltr.cli.output import cache_home, console, counted, measures_table, print_json, split_measures, warn
+from ltr.experiment.result import intervals
 
 __all__ = ["evaluate"]
 
@@ -19,7 +20,7 @@ def evaluate(
     judgments: Annotated[Path, typer.Option(help="CSV, TSV, Parquet or JSON Lines: query, product_id, grade.")],
     products: Annotated[Path | None, typer.Option(help="Another catalogue than the bundle's own.")] = None,
     measures: Annotated[
-        list[str] | None, typer.Option(help="Measures, such as nDCG@10; default: the experiment's.")
+        str | None, typer.Option(help="Measures in one argument: 'nDCG@10 RR'; default: the experiment's.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
@@ -27,7 +28,7 @@ def evaluate(
     from ltr.experiment.judged import evaluate_bundle
 
     evaluated = evaluate_bundle(
-        Path(bundle), judgments, products=products, measures=_split(measures), cache=cache_home()
+        Path(bundle), judgments, products=products, measures=split_measures(measures), cache=cache_home()
     )
     for warning in evaluated.warnings:
         warn(warning)
@@ -36,9 +37,9 @@ def evaluate(
         ranker = list(rows.measures)[-1]
         print_json(
             {
-                "measures": {name: asdict(value) for name, value in rows.measures[ranker].items()},
+                "measures": intervals(rows.measures[ranker]),
                 "queries": rows.queries["test"],
-                "retrieval": {name: asdict(value) for name, value in rows.measures["retrieval"].items()},
+                "retrieval": intervals(rows.measures["retrieval"]),
                 "comparisons": [asdict(comparison) for comparison in rows.comparisons],
                 "gains": evaluated.gains,
                 "scale": evaluated.scale,
@@ -52,13 +53,8 @@ def evaluate(
     out.print(measures_table(rows, title=f"{bundle} on {judgments}"))
     out.print(
         Text(
-            f"{rows.queries['test']:,} queries; gains {evaluated.gains} on scale {evaluated.scale}; "
+            f"{counted(rows.queries['test'], 'query')}; gains {evaluated.gains} on scale {evaluated.scale}; "
             f"queries without a relevant product: {evaluated.empty}"
         ),
         soft_wrap=True,
     )
-
-
-def _split(measures: list[str] | None) -> list[str] | None:
-    """--measures may be repeated, or hold several names with blanks between."""
-    return [name for text in measures for name in text.split()] if measures else None

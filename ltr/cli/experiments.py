@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ltr.cli.output import cache_home, console, print_json, warn
+from ltr.errors import ConfigError
 
 __all__ = ["experiments", "reproduce"]
 
@@ -23,8 +24,12 @@ def experiments(as_json: Annotated[bool, typer.Option("--json", help="Print one 
     listing: list[dict[str, Any]] = []
     for name in found.names(Path()):
         path = Path("experiments") / name / "experiment.toml"
-        config = read_experiment(path)
-        listing.append({"name": name, "question": config.question, "last": _last(path.parent)})
+        try:
+            question = read_experiment(path).question
+        except ConfigError as error:
+            warn(str(error))
+            question = "cannot be read"
+        listing.append({"name": name, "question": question, "last": _last(path.parent)})
     if as_json:
         print_json({"experiments": listing})
         return
@@ -50,9 +55,20 @@ def reproduce(
 
     out, failed = console(), 0
     every = [each for each in found.names(Path()) if accept or (Path("experiments") / each / "expected.toml").is_file()]
-    for each in name or every:
-        path = found.find(each, root=Path())
-        config = read_experiment(path).model_copy(update={"tracking": TrackingConfig(uri="")})
+    paths = {each: found.find(each, root=Path()) for each in name or every}
+    if not paths:
+        raise ConfigError(
+            f"no experiment under {Path('experiments').absolute()} has an expected.toml",
+            hint="start in the project's directory, or name one and write it by --accept",
+        )
+    for each, path in paths.items():
+        if not accept and not (path.parent / "expected.toml").is_file():
+            raise ConfigError(
+                f"{path.parent / 'expected.toml'} does not exist", hint=f"write it: ltr reproduce --accept {each}"
+            )
+    configs = {each: read_experiment(path) for each, path in paths.items()}
+    for each, path in paths.items():
+        config = configs[each].model_copy(update={"tracking": TrackingConfig(uri="")})
         result = found.train(config, base=path.parent, cache=cache_home(), bundles=Path("bundles"), say=warn)
         expected = path.parent / "expected.toml"
         if accept:

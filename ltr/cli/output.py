@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
+import re
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from rich import box
 from rich.console import Console
@@ -17,7 +19,22 @@ from ltr.errors import ConfigError
 from ltr.evaluation import Comparison, Estimate
 from ltr.experiment.result import Rows, finite
 
-__all__ = ["cache_home", "console", "facts_table", "measures_table", "p_value", "print_json", "warn"]
+__all__ = [
+    "cache_home",
+    "console",
+    "counted",
+    "facts_table",
+    "measures_table",
+    "p_value",
+    "print_json",
+    "split_measures",
+    "warn",
+    "with_interval",
+]
+
+
+# No query has a value: none has a relevant product, and the rule skips those.
+UNDEFINED: Final = "undefined"
 
 
 def console() -> Console:
@@ -33,6 +50,30 @@ def warn(text: str) -> None:
 def print_json(value: dict[str, Any]) -> None:
     """One JSON object on standard output."""
     sys.stdout.write(json.dumps(finite(value), ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def counted(number: int, noun: str) -> str:
+    """A number and its noun, in the plural where it is not one.
+
+    >>> counted(1, "query"), counted(1200, "query"), counted(0, "tree")
+    ('1 query', '1,200 queries', '0 trees')
+    """
+    plural = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
+    return f"{number:,} {noun if number == 1 else plural}"
+
+
+def split_measures(text: str | None) -> list[str] | None:
+    """The names in --measures, with blanks or commas outside brackets between; None where it was not given.
+
+    >>> split_measures("nDCG(gains=esci, ideal=list)@10, RR AP")
+    ['nDCG(gains=esci,ideal=list)@10', 'RR', 'AP']
+    """
+    if text is None:
+        return None
+    names = re.split(r"[,\s]+(?![^(]*\))", re.sub(r"\s*,\s*(?=[^(]*\))", ",", text).strip(", \n"))
+    if names == [""]:
+        raise ConfigError("--measures names no measure", hint="for example --measures 'nDCG@10 RR'")
+    return names
 
 
 def cache_home() -> Path:
@@ -61,11 +102,11 @@ def measures_table(rows: Rows, *, title: str) -> Table:
     table.add_column("", no_wrap=True)
     for row, label in rows.labels.items():
         values = rows.measures[row]
-        cells = [label.replace(": ", ":\n"), _with_interval(values[first], ".4f")]
-        cells += [f"{values[name].mean:.4f}" for name in others]
+        cells = [label.replace(": ", ":\n"), with_interval(values[first], ".4f")]
+        cells += [_number(values[name].mean, ".4f") for name in others]
         if comparison := compared.get(row):
             verdict = ("better" if comparison.difference > 0 else "worse") if comparison.proven else "not proven"
-            cells += [_with_interval(comparison, "+.4f"), p_value(comparison.p_holm), verdict]
+            cells += [with_interval(comparison, "+.4f"), p_value(comparison.p_holm), verdict]
         else:
             cells += ["", "", "baseline"]
         table.add_row(*[Text(cell) for cell in cells])
@@ -83,11 +124,20 @@ def facts_table(facts: dict[str, str]) -> Table:
     return grid
 
 
-def _with_interval(value: Estimate | Comparison, form: str) -> str:
+def with_interval(value: Estimate | Comparison, form: str) -> str:
+    """The value, and its interval on a line of its own."""
     middle = value.mean if isinstance(value, Estimate) else value.difference
+    if not math.isfinite(middle):
+        return UNDEFINED
     return f"{middle:{form}}\n({value.low:{form}} to {value.high:{form}})"
+
+
+def _number(value: float, form: str) -> str:
+    return f"{value:{form}}" if math.isfinite(value) else UNDEFINED
 
 
 def p_value(value: float) -> str:
     """A p-value as papers print it."""
+    if not math.isfinite(value):
+        return UNDEFINED
     return "<.0001" if value < 0.0001 else f"{value:.4f}".lstrip("0") if value < 1 else "1"

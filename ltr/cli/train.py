@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from ltr.cli.output import cache_home, console, facts_table, measures_table, p_value, print_json, warn
+from ltr.cli.output import cache_home, console, counted, facts_table, measures_table, p_value, print_json, warn
+from ltr.errors import ConfigError
 from ltr.experiment.result import Result
 
 __all__ = ["track", "train"]
@@ -19,15 +20,20 @@ def train(
     override: Annotated[
         list[str] | None, typer.Option("--set", help="KEY=VALUE, such as ranker.num_leaves=31.")
     ] = None,
+    compare: Annotated[
+        str | None, typer.Option(help="Fit these too, on the same pairs: lightgbm,xgboost,linear.", metavar="RANKERS")
+    ] = None,
     bundles: Annotated[Path, typer.Option(help="Where the bundle goes.")] = Path("bundles"),
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Fit, evaluate, compare, save and track one experiment."""
     from ltr import experiment as experiments
-    from ltr.config import read_experiment
+    from ltr.config import compared, read_experiment
 
     path = experiments.find(experiment, root=Path())
     config = read_experiment(path, overrides=override)
+    if compare is not None:
+        config = compared(config, [name.strip() for name in compare.split(",")])
     result = experiments.train(config, base=path.parent, cache=cache_home(), bundles=bundles, say=warn)
     if as_json:
         print_json(result.to_json())
@@ -37,11 +43,20 @@ def train(
 
 def track(
     bundle: Annotated[Path, typer.Argument(help="A bundle whose run was not tracked.")],
-    uri: Annotated[str, typer.Option(help="The MLflow server.")] = "sqlite:///mlflow.db",
+    uri: Annotated[
+        str | None, typer.Option(help="The MLflow server; default: the one that it was trained for.")
+    ] = None,
 ) -> None:
-    """Log a saved bundle's run to MLflow, when the server is back."""
+    """Log a saved bundle's run to MLflow, when the server is back; a run that is there already is left as it is."""
+    from ltr import bundle as bundles
     from ltr import tracking
 
+    uri = uri or bundles.read_experiment(bundle).tracking.uri
+    if not uri or "***" in uri:
+        raise ConfigError(
+            f"the bundle says tracking.uri = {uri!r}: " + ("its password was not kept" if uri else "not tracked"),
+            hint="name the server: --uri sqlite:///mlflow.db",
+        )
     run_id = tracking.log_bundle(bundle, uri=uri)
     console().print(Text(f"MLflow run {run_id} at {tracking.masked(uri)}"))
 
@@ -67,7 +82,12 @@ def show(result: Result) -> None:
             result.empty, f"queries without a relevant product count as {result.empty}"
         ),
         "left out": _left_out(result.dropped),
-        "rounds": f"{result.rounds} trees; the test side was read {result.test_reads} times so far",
+        "fitting": "\n".join(
+            f"{result.table.labels[row]}: {counted(int(told['rounds']), 'round')} kept, {told['seconds']:.1f} s"
+            for row, told in result.fitted.items()
+        ),
+        "test side": f"read {counted(result.test_reads, 'time')} so far",
+        "verdict": result.verdict,
         "notes": " ".join(result.notes),
         "seconds": ", ".join(f"{stage} {value:.1f}" for stage, value in result.seconds.items()),
         "bundle": result.bundle,
@@ -87,5 +107,5 @@ def _left_out(dropped: dict[str, int]) -> str:
         "dev_unjudged_rows": "unjudged pairs of dev",
         "dev_without_gain": "dev lists without a relevant product",
     }
-    told = [f"{count:,} {words.get(reason, reason)}" for reason, count in dropped.items() if count]
-    return f"of fitting: {', '.join(told)}" if told else ""
+    told = [f"{words.get(reason, reason)}: {count:,}" for reason, count in dropped.items() if count]
+    return f"of fitting: {'; '.join(told)}" if told else ""

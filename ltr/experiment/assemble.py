@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ from ltr import datasets, features, measures
 from ltr.config import Experiment
 from ltr.datasets import Dataset
 from ltr.errors import ConfigError, JudgmentError, suggestion
+from ltr.experiment.preflight import check_configuration, check_data
 from ltr.features import compute, state
 from ltr.features.definition import FeatureSet
 from ltr.features.state import State
@@ -31,7 +32,10 @@ __all__ = ["Assembled", "Audit", "assemble", "audit", "candidates", "check_grade
 
 @dataclass(frozen=True)
 class Audit:
-    """What a person should know of the judgments before trusting a figure; each kind is kept out of fitting."""
+    """What a person should know of the judgments before trusting a figure; each kind is kept out of fitting.
+
+    ``examples`` names up to three ids of each kind, under the name of its count.
+    """
 
     queries: int
     judgments: int
@@ -39,18 +43,21 @@ class Audit:
     one_document: int
     all_equal: int
     empty_query: int
+    examples: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @property
     def warnings(self) -> list[str]:
         """One sentence for each count that is not zero."""
         sentences = {
-            "{} judgments name products that the catalogue lacks": self.unknown_products,
-            "{} queries have one judged product only": self.one_document,
-            "{} queries have the same grade throughout": self.all_equal,
-            "{} queries are empty": self.empty_query,
+            "unknown_products": "judgments of products that the catalogue lacks",
+            "one_document": "queries with one judged product only",
+            "all_equal": "queries with the same grade throughout",
+            "empty_query": "queries without a word",
         }
         return [
-            sentence.format(f"{count:,}") + " (kept out of fitting)" for sentence, count in sentences.items() if count
+            f"{sentence}: {count:,}, such as {', '.join(map(repr, self.examples.get(kind, ())))} (kept out of fitting)"
+            for kind, sentence in sentences.items()
+            if (count := getattr(self, kind))
         ]
 
 
@@ -74,11 +81,19 @@ class Assembled:
 
 def assemble(experiment: Experiment, *, base: Path, cache: Path) -> Assembled:
     """Load, check, retrieve, featurize and grade; ``base`` is the directory of experiment.toml."""
+    feature_set = None
+    if experiment.data.source != "svmlight":
+        # Before the data, which may take minutes to load.
+        feature_set = features.read_feature_set(features.find(experiment.features.path, base=base))
+        check_configuration(experiment, feature_set)
     dataset = datasets.load(experiment.data, base=base, scale=experiment.judgments.scale)
+    if feature_set is None:
+        feature_set = features.parse(dataset.feature_table or {}, where=f"the features of {dataset.name}")
+        check_configuration(experiment, feature_set)
     scale = measures.scale(experiment.judgments.scale or dataset.scale)
     gains_name, gains = _gains(experiment, dataset, scale)
     check_grades(dataset.judgments, scale)
-    feature_set = features.read_feature_set(features.find(experiment.features.path, base=base))
+    check_data(experiment, dataset, scale)
     vector = _vector_field(experiment, dataset, feature_set)
     encoder = _encoder(experiment, base=base, cache=cache) if feature_set.vector_fields or vector else None
     stated = state.build(
@@ -102,18 +117,25 @@ def assemble(experiment: Experiment, *, base: Path, cache: Path) -> Assembled:
 def audit(dataset: Dataset) -> Audit:
     """Count what is wrong with the judgments."""
     judgments = dataset.judgments
-    lists = judgments.group_by("query_id").agg(pl.len().alias("n"), pl.col("grade").n_unique().alias("grades"))
-    blank = dataset.queries.filter(pl.col("query").str.strip_chars() == "")
+    lists = judgments.group_by("query_id", maintain_order=True).agg(
+        pl.len().alias("n"), pl.col("grade").n_unique().alias("grades")
+    )
     # Where the judgments are complete, the products that are not listed have grade 0: no list is all of one grade.
-    single = 0 if dataset.complete else lists.filter(pl.col("n") == 1).height
-    equal = 0 if dataset.complete else lists.filter((pl.col("n") > 1) & (pl.col("grades") == 1)).height
+    listed = lists.clear() if dataset.complete else lists
+    blank = dataset.queries.filter(pl.col("query").str.strip_chars() == "")
+    kinds = {
+        "unknown_products": judgments.join(dataset.products, on="product_id", how="anti", maintain_order="left")[
+            "product_id"
+        ],
+        "one_document": listed.filter(pl.col("n") == 1)["query_id"],
+        "all_equal": listed.filter((pl.col("n") > 1) & (pl.col("grades") == 1))["query_id"],
+        "empty_query": blank.join(judgments, on="query_id", how="semi", maintain_order="left")["query_id"],
+    }
     return Audit(
         queries=lists.height,
         judgments=judgments.height,
-        unknown_products=judgments.join(dataset.products, on="product_id", how="anti").height,
-        one_document=single,
-        all_equal=equal,
-        empty_query=blank.join(judgments, on="query_id", how="semi").height,
+        **{kind: len(ids) for kind, ids in kinds.items()},
+        examples={kind: ids.unique(maintain_order=True).head(3).to_list() for kind, ids in kinds.items()},
     )
 
 

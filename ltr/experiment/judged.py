@@ -15,6 +15,7 @@ from ltr import measures as measured
 from ltr.bundle import Bundle
 from ltr.datasets.catalogue import read_products
 from ltr.datasets.files import read_judgments
+from ltr.datasets.svmlight import dataset_of
 from ltr.errors import JudgmentError
 from ltr.experiment.assemble import check_grades
 from ltr.experiment.result import Rows
@@ -51,11 +52,15 @@ def evaluate_bundle(
     scale = measured.scale(loaded.facts.scale)
     rule = loaded.experiment.evaluation
     wanted = [measured.parse(text) for text in measures or rule.measures]
-    queries, frame = read_judgments(judgments, scale=scale, columns=loaded.experiment.data.judgment_columns)
+    state, lacking = loaded.state, list[str]()
+    if loaded.experiment.data.source == "svmlight":
+        state, queries, frame = _rows_of(loaded, judgments)
+    else:
+        queries, frame = read_judgments(judgments, scale=scale, columns=loaded.experiment.data.judgment_columns)
+        state, lacking = _state(loaded, products)
     check_grades(frame, scale)
     if not frame.height:
         raise JudgmentError(f"{judgments} holds no judgment", hint="give a file with query, product_id and grade")
-    state, lacking = _state(loaded, products)
     pairs = frame.select("query_id", "product_id").join(queries, on="query_id", how="inner", maintain_order="left")
     candidates = loaded.retriever(state=state).score(pairs.select("query_id", "query", "product_id"))
     candidates = candidates.join(queries.select("query_id", "query"), on="query_id", how="left", maintain_order="left")
@@ -77,6 +82,14 @@ def evaluate_bundle(
         queries={"test": queries.height},
     )
     return Evaluated(table, loaded.facts.gains_name, scale.name, rule.empty, tuple(_warnings(frame, state, lacking)))
+
+
+def _rows_of(loaded: Bundle, file: Path) -> tuple[State, pl.DataFrame, pl.DataFrame]:
+    """The rows of a feature file as a catalogue of their own, with its queries and judgments."""
+    names = loaded.feature_set.names
+    dataset = dataset_of({"test": file}, first=loaded.experiment.data.first_feature, features=len(names))
+    state = states.build(dataset.products, loaded.feature_set, fields=dataset.fields, encoder=None)
+    return state, dataset.queries, dataset.judgments
 
 
 def _state(loaded: Bundle, products: Path | None) -> tuple[State, list[str]]:

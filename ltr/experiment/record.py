@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from ltr.experiment.assemble import Assembled
-from ltr.experiment.result import Result
+from ltr.experiment.result import Result, Rows
 from ltr.experiment.trial import Trial, fitting_cutoff
 from ltr.tracking import Record, revision
 
@@ -19,7 +20,7 @@ def record_of(assembled: Assembled, kept: Trial, result: Result, *, started: dat
     """Everything that the run says, for MLflow now or later; the paths are those inside the bundle."""
     experiment = assembled.experiment
     told = result.table.to_json()
-    measures = dict(told["measures"])
+    measures = _estimates(result.table)
     tags = {
         "library": experiment.ranker.library,
         "engine": experiment.retrieval.engine,
@@ -27,7 +28,7 @@ def record_of(assembled: Assembled, kept: Trial, result: Result, *, started: dat
     }
     for column, rows in result.also.items():
         # A further split is one more row of each ranking, so that the UI shows it beside the first.
-        measures |= {f"{row}_by_{column}": by for row, by in rows.to_json()["measures"].items()}
+        measures |= {f"{row}_by_{column}": by for row, by in _estimates(rows).items()}
     return Record(
         experiment=experiment.name,
         ranker=experiment.ranker.library,
@@ -45,7 +46,7 @@ def record_of(assembled: Assembled, kept: Trial, result: Result, *, started: dat
         comparisons=told["comparisons"],
         curve=kept.curve,
         curve_measure=f"nDCG@{fitting_cutoff(experiment)}",
-        rounds=kept.rounds,
+        rounds=kept.rounds[experiment.ranker.library],
         importance=kept.ranker.importance(),
         queries=kept.queries,
         dropped=kept.dropped,
@@ -54,6 +55,10 @@ def record_of(assembled: Assembled, kept: Trial, result: Result, *, started: dat
         revision=revision(Path()),
         tags=tags,
     )
+
+
+def _estimates(rows: Rows) -> dict[str, dict[str, dict[str, float]]]:
+    return {row: {name: asdict(value) for name, value in by.items()} for row, by in rows.measures.items()}
 
 
 def dataset_digest(assembled: Assembled) -> str:

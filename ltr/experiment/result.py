@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from ltr.evaluation import Comparison, Estimate
 
-__all__ = ["Result", "Rows", "finite"]
+__all__ = ["Result", "Rows", "finite", "intervals"]
 
 
 @dataclass(frozen=True)
 class Rows:
     """One table: the rows' labels, their measures and their comparisons.
+
+    ``to_json`` has the queries that a measure is defined for under ``counted``.
 
     Args:
         comparisons: each row with the retrieval order, Holm-corrected over the rows.
@@ -30,7 +33,8 @@ class Rows:
         """Plain values."""
         return {
             "labels": self.labels,
-            "measures": {row: {name: asdict(value) for name, value in by.items()} for row, by in self.measures.items()},
+            "measures": {row: intervals(by) for row, by in self.measures.items()},
+            "counted": {row: {name: value.n for name, value in by.items()} for row, by in self.measures.items()},
             "comparisons": [asdict(comparison) for comparison in self.comparisons],
             "against": [asdict(comparison) for comparison in self.against],
             "queries": self.queries,
@@ -45,6 +49,8 @@ class Result:
         table: the experiment's own split.
         also: further splits that were asked for, by the column that they keep together.
         test_reads: how often this test side has been read by this experiment, this run included.
+        fitted: row -> rounds that were kept, and seconds, of each fitted ranker.
+        verdict: what to do where the ranker is not proven better than a simpler row; "" where it is.
         seconds: wall-clock by stage.
     """
 
@@ -59,6 +65,8 @@ class Result:
     empty: str
     rel: float
     rounds: int
+    fitted: dict[str, dict[str, float]]
+    verdict: str
     warnings: tuple[str, ...]
     notes: tuple[str, ...]
     dropped: dict[str, int]
@@ -75,6 +83,11 @@ class Result:
             "warnings": list(self.warnings),
             "notes": list(self.notes),
         }
+
+
+def intervals(by: Mapping[str, Estimate]) -> dict[str, dict[str, float]]:
+    """Measure -> mean, low, high."""
+    return {name: {"mean": value.mean, "low": value.low, "high": value.high} for name, value in by.items()}
 
 
 def finite(value: Any) -> Any:

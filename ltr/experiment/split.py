@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from ltr.config import SplitConfig
 from ltr.errors import ConfigError, JudgmentError
 
-__all__ = ["Parts", "folds", "holdout", "split"]
+__all__ = ["Parts", "folds", "given", "holdout", "split"]
 
 MINIMUM_QUERIES = 10
 
@@ -39,7 +39,7 @@ class Parts:
 
 
 def split(groups: Mapping[str, str], config: SplitConfig) -> list[Parts]:
-    """One Parts for a holdout, or one a fold; ``groups`` maps query_id to the group that stays together."""
+    """One Parts for a holdout, or one a fold and repetition; ``groups`` maps query_id to the group that stays together."""
     if len(groups) < MINIMUM_QUERIES:
         raise JudgmentError(
             f"{len(groups)} queries with judgments are too few to fit and to evaluate on",
@@ -47,7 +47,33 @@ def split(groups: Mapping[str, str], config: SplitConfig) -> list[Parts]:
         )
     if config.folds is None:
         return [holdout(groups, test=config.test, dev=config.dev, seed=config.seed)]
-    return folds(groups, config.folds, dev=config.dev, seed=config.seed)
+    return [
+        parts
+        for repeat in range(config.repeats)
+        for parts in folds(groups, config.folds, dev=config.dev, seed=config.seed + repeat)
+    ]
+
+
+def given(sides: Mapping[str, str], *, dev: float, seed: int) -> Parts:
+    """The test side that the data name; dev as they name it, or else its share of the queries that are not in test.
+
+    Args:
+        sides: query_id -> train or test, perhaps dev.
+        dev: share of the queries outside the test side.
+        seed: of the order that dev is taken in.
+    """
+    known = {"train": "fit", "fit": "fit", "dev": "dev", "valid": "dev", "vali": "dev", "test": "test"}
+    if odd := next((side for side in sides.values() if side not in known), None):
+        raise ConfigError(
+            f"split.by = 'given': a query's split is {odd!r}", hint=f"sides are called {', '.join(sorted(known))}"
+        )
+    named: dict[str, list[str]] = {"fit": [], "dev": [], "test": []}
+    for query, side in sides.items():
+        named[known[side]].append(query)
+    if not named["dev"]:
+        inner = holdout({query: query for query in named["fit"]}, test=dev, dev=0.0, seed=seed)
+        named |= {"fit": [*inner.fit, *inner.dev], "dev": list(inner.test)}
+    return _parts(**named)
 
 
 def holdout(groups: Mapping[str, str], *, test: float, dev: float, seed: int) -> Parts:

@@ -21,6 +21,7 @@ from ltr.experiment.assemble import Assembled, assemble
 from ltr.experiment.record import record_of
 from ltr.experiment.result import Result, Rows, finite
 from ltr.experiment.trial import Trial, trial
+from ltr.experiment.verdict import verdict
 
 __all__ = ["PERMUTATIONS", "train"]
 
@@ -48,6 +49,7 @@ def train(
     Raises:
         LtrError: whatever is wrong with the configuration, the data or the disk; nothing is left behind.
     """
+    bundle.check_writable(bundles)
     started = datetime.now(UTC)
     seconds: dict[str, float] = {}
     with _timed(seconds, "assemble"):
@@ -71,9 +73,11 @@ def train(
         gains=assembled.gains_name,
         empty=experiment.evaluation.empty,
         rel=experiment.evaluation.rel,
-        rounds=kept.rounds,
+        rounds=kept.rounds[experiment.ranker.library],
+        fitted={row: {"rounds": kept.rounds[row], "seconds": round(kept.seconds[row], 3)} for row in kept.rounds},
+        verdict=verdict(kept.per_query, table, first=str(measures.parse(experiment.evaluation.measures[0]))),
         warnings=tuple(assembled.audit.warnings),
-        notes=assembled.dataset.notes,
+        notes=(*assembled.dataset.notes, *kept.notes),
         dropped=kept.dropped,
         test_reads=_count_test_read(base, experiment.name, kept.digest),
         seconds=seconds,
@@ -82,7 +86,12 @@ def train(
         path = _save(assembled, kept, result, bundles=bundles, created=started)
     result = replace(result, bundle=str(path))
     with _timed(seconds, "track"):
-        run_id, warning = _track(path, experiment.tracking.uri)
+        try:
+            run_id, warning = _track(path, experiment.tracking.uri)
+        except KeyboardInterrupt:
+            _remember(base, result)
+            say(f"not tracked: interrupted. {_later(path, experiment.tracking.uri)}")
+            raise
     if warning:
         say(warning)
         result = replace(result, warnings=(*result.warnings, warning))
@@ -170,10 +179,13 @@ def _track(path: Path, uri: str) -> tuple[str | None, str]:
     try:
         return tracking.log_bundle(path, uri=uri), ""
     except TrackingError as error:
-        return (
-            None,
-            f"not tracked: {error}. The bundle and its results are saved; log them later with: ltr track {path}",
-        )
+        return None, f"not tracked: {error}. {_later(path, uri)}"
+
+
+def _later(path: Path, uri: str) -> str:
+    # A masked URI is no address; the bundle holds none either.
+    where = " --uri URI" if tracking.masked(uri) != uri else ""
+    return f"The bundle and its results are saved; log them later with: ltr track {path}{where}"
 
 
 def _count_test_read(base: Path, name: str, digest: str) -> int:

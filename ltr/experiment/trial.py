@@ -1,7 +1,8 @@
-"""One split, fitted and evaluated: every row ranks the same test candidates, and nothing is chosen by them.
+"""One trial: split, fit, rank the test side in every way, and measure; the table's rows come from here.
 
-With folds each query is ranked once, by the ranker that did not see it, and the ranker that is kept is fitted on all
-queries for the median number of rounds.
+The best single feature is chosen on dev. With folds every query is tested once in each repetition, and what a table says of
+a query is its mean over the repetitions; the ranker to keep is then fitted again on all queries, for the median number of
+rounds.
 """
 
 from __future__ import annotations
@@ -14,14 +15,15 @@ from dataclasses import dataclass, replace
 import polars as pl
 
 from ltr import evaluation, measures, rankers
-from ltr.config import Experiment
+from ltr.config import Experiment, RankerConfig
 from ltr.experiment import rows
 from ltr.experiment.assemble import Assembled, known
-from ltr.experiment.split import Parts, split
+from ltr.experiment.preflight import parts_of
+from ltr.experiment.split import Parts
 from ltr.measures import Measure
 from ltr.rankers import Fitted, Ranker
 
-__all__ = ["Trial", "fitting_cutoff", "groups_of", "trial"]
+__all__ = ["Trial", "best_on_dev", "evaluated", "fitted", "fitting_cutoff", "of", "refit", "trial"]
 
 
 @dataclass(frozen=True)
@@ -30,39 +32,28 @@ class Trial:
 
     Args:
         ranker: the one to keep.
+        rounds: row -> rounds of each fitted ranker, with folds the median.
         labels: row -> what the table calls it, in the table's order.
         per_query: row -> query_id and a column a measure, over the test queries.
-        runs: row -> the test run itself.
+        runs: row -> the test run itself, of the first repetition.
         queries: side -> how many queries; with folds the median over the folds, all of them for test.
         dropped: lists that fitting could not use, by reason.
+        notes: what a library had to say of how it was fitted.
         digest: names the test side.
+        seconds: row -> seconds of fitting.
     """
 
     ranker: Ranker
-    rounds: int
+    rounds: dict[str, int]
     labels: dict[str, str]
     per_query: dict[str, pl.DataFrame]
     runs: dict[str, pl.DataFrame]
     queries: dict[str, int]
     curve: list[float]
     dropped: dict[str, int]
+    notes: tuple[str, ...]
     digest: str
-    seconds_fitting: float
-
-
-def groups_of(assembled: Assembled, column: str | None) -> dict[str, str]:
-    """query_id -> what stays together in a split: the query itself, or its value in a column of the queries."""
-    queries = assembled.dataset.queries.join(assembled.dataset.judgments, on="query_id", how="semi")
-    if column is None:
-        return {query_id: query_id for query_id in queries["query_id"]}
-    if column not in queries.columns:
-        from ltr.errors import ConfigError, suggestion
-
-        raise ConfigError(
-            f"split by {column!r}: the queries have no such column",
-            hint=suggestion(column, queries.columns, noun="columns"),
-        )
-    return dict(zip(queries["query_id"], queries[column].cast(pl.String).fill_null(""), strict=True))
+    seconds: dict[str, float]
 
 
 def fitting_cutoff(experiment: Experiment) -> int:
@@ -73,104 +64,106 @@ def fitting_cutoff(experiment: Experiment) -> int:
 def trial(assembled: Assembled, *, group: str | None) -> Trial:
     """Split, fit, and evaluate each row on the test side."""
     experiment = assembled.experiment
+    main = experiment.ranker.library
     wanted = [measures.parse(text) for text in experiment.evaluation.measures]
-    parts = split(groups_of(assembled, group), experiment.split)
+    parts = parts_of(experiment, assembled.dataset, group=group)
     folds = [_fold(assembled, part, wanted) for part in parts]
-    labels = (
-        folds[0].labels
-        if len(folds) == 1
-        else {row: _merged([fold.labels[row] for fold in folds]) for row in folds[0].labels}
-    )
-    rounds = round(statistics.median(fold.fitted.rounds for fold in folds))
+    labels = {row: _merged([fold.labels[row] for fold in folds]) for row in folds[0].labels}
+    rounds = {row: round(statistics.median(fold.fitted[row].rounds for fold in folds)) for row in experiment.rankers}
+    everything = assembled.dataset.queries["query_id"].to_list()
+    final = folds[0].fitted[main] if len(folds) == 1 else refit(assembled, experiment.ranker, everything, rounds[main])
     dropped: Counter[str] = Counter()
     for fold in folds:
-        dropped.update(fold.fitted.dropped)
-    final = (
-        folds[0].fitted
-        if len(folds) == 1
-        else _refit(assembled, assembled.dataset.queries["query_id"].to_list(), rounds)
-    )
-    sides = {
-        "fit": round(statistics.median(len(part.fit) for part in parts)),
-        "dev": round(statistics.median(len(part.dev) for part in parts)),
-        "test": sum(len(part.test) for part in parts),
-    }
+        dropped.update(fold.fitted[main].dropped)
+    repeats = experiment.split.repeats
     return Trial(
         ranker=final.ranker,
         rounds=rounds,
         labels=labels,
-        per_query={row: pl.concat([fold.per_query[row] for fold in folds]).sort("query_id") for row in labels},
-        runs={row: pl.concat([fold.runs[row] for fold in folds]) for row in labels},
-        queries=sides,
-        curve=list(folds[0].fitted.curve),
-        dropped=dict(dropped)
-        if len(folds) == 1
-        else {reason: round(count / len(folds)) for reason, count in dropped.items()},
+        per_query={row: _averaged([fold.per_query[row] for fold in folds]) for row in labels},
+        runs={row: pl.concat([fold.runs[row] for fold in folds[: len(folds) // repeats]]) for row in labels},
+        queries={
+            "fit": round(statistics.median(len(part.fit) for part in parts)),
+            "dev": round(statistics.median(len(part.dev) for part in parts)),
+            "test": sum(len(part.test) for part in parts) // repeats,
+        },
+        curve=list(folds[0].fitted[main].curve),
+        dropped={reason: round(count / len(folds)) for reason, count in dropped.items()},
+        notes=tuple(dict.fromkeys(note for fold in folds for each in fold.fitted.values() for note in each.notes)),
         digest="-".join(part.digest for part in parts)[:64],
-        seconds_fitting=sum(fold.fitted.seconds for fold in folds),
+        seconds={row: sum(fold.fitted[row].seconds for fold in folds) for row in experiment.rankers},
     )
 
 
 @dataclass(frozen=True)
 class _Fold:
-    fitted: Fitted
+    fitted: dict[str, Fitted]
     labels: dict[str, str]
     per_query: dict[str, pl.DataFrame]
     runs: dict[str, pl.DataFrame]
 
 
 def _fold(assembled: Assembled, parts: Parts, wanted: list[Measure]) -> _Fold:
-    experiment, products, feature_set = assembled.experiment, assembled.dataset.products, assembled.feature_set
-    fitted = rankers.fit(
-        experiment.ranker,
-        known(assembled.pairs, products, parts.fit),
-        known(assembled.pairs, products, parts.dev),
-        features=feature_set.names,
-        gains=assembled.gains,
-        cutoff=fitting_cutoff(experiment),
-    )
-
-    def on_dev(run: pl.DataFrame) -> float:
-        value = _evaluate(assembled, run, parts.dev, wanted[:1])[str(wanted[0])].drop_nans().mean()
-        return float(value) if isinstance(value, float) else float("nan")
-
-    best = rows.best_feature(_of(assembled.pairs, parts.dev), feature_set, on_dev)
-    cosine = rows.first_cosine(feature_set)
-    test = _of(assembled.pairs, parts.test)
-    library = experiment.ranker.library
+    experiment, feature_set = assembled.experiment, assembled.feature_set
+    test = of(assembled.pairs, parts.test)
+    best = best_on_dev(assembled, parts, wanted[0])
     runs = {"retrieval": rows.by_retrieval(test), "best_feature": rows.by_feature(test, best)}
     labels = {"retrieval": "retrieval order", "best_feature": f"best feature: {best}"}
-    if cosine is not None:
+    if (cosine := rows.first_cosine(feature_set)) is not None:
         runs["cosine"], labels["cosine"] = rows.by_feature(test, cosine), f"cosine: {cosine}"
-    if experiment.ranker.refit:
-        again = _refit(assembled, (*parts.fit, *parts.dev), fitted.rounds)
-        fitted = replace(fitted, ranker=again.ranker, seconds=fitted.seconds + again.seconds)
-    runs[library] = rows.by_ranker(test, fitted.ranker)
-    labels[library] = {"lightgbm": "LightGBM"}[library] + f" {experiment.ranker.objective}"
-    return _Fold(
-        fitted, labels, {row: _evaluate(assembled, run, parts.test, wanted) for row, run in runs.items()}, runs
+    kept = {row: fitted(assembled, config, parts) for row, config in experiment.rankers.items()}
+    for row, config in experiment.rankers.items():
+        runs[row], labels[row] = rows.by_ranker(test, kept[row].ranker), _label(row, config)
+    per_query = {row: evaluated(assembled, run, parts.test, wanted) for row, run in runs.items()}
+    return _Fold(kept, labels, per_query, runs)
+
+
+def best_on_dev(assembled: Assembled, parts: Parts, measure: Measure) -> rows.SingleFeature:
+    """The single feature with the highest mean on dev."""
+
+    def on_dev(run: pl.DataFrame) -> float:
+        value = evaluated(assembled, run, parts.dev, [measure])[str(measure)].drop_nans().mean()
+        return float(value) if isinstance(value, float) else float("nan")
+
+    return rows.best_feature(of(assembled.pairs, parts.dev), assembled.feature_set, on_dev)
+
+
+def fitted(assembled: Assembled, config: RankerConfig, parts: Parts) -> Fitted:
+    """Fit on fit, stopping on dev; where the configuration asks for it, again on both for as many rounds."""
+    products = assembled.dataset.products
+    first = rankers.fit(
+        config,
+        known(assembled.pairs, products, parts.fit),
+        known(assembled.pairs, products, parts.dev),
+        features=assembled.feature_set.names,
+        gains=assembled.gains,
+        cutoff=fitting_cutoff(assembled.experiment),
     )
+    if not config.refit:
+        return first
+    again = refit(assembled, config, (*parts.fit, *parts.dev), first.rounds)
+    return replace(first, ranker=again.ranker, seconds=first.seconds + again.seconds)
 
 
-def _refit(assembled: Assembled, query_ids: Sequence[str], rounds: int) -> Fitted:
+def refit(assembled: Assembled, config: RankerConfig, query_ids: Sequence[str], rounds: int) -> Fitted:
     """Fit on these queries for exactly so many rounds, as an earlier dev has settled them."""
     return rankers.fit(
-        assembled.experiment.ranker,
+        config,
         known(assembled.pairs, assembled.dataset.products, query_ids),
         None,
         features=assembled.feature_set.names,
         gains=assembled.gains,
+        cutoff=fitting_cutoff(assembled.experiment),
         rounds=rounds,
     )
 
 
-def _evaluate(
-    assembled: Assembled, run: pl.DataFrame, query_ids: tuple[str, ...], wanted: list[Measure]
-) -> pl.DataFrame:
+def evaluated(assembled: Assembled, run: pl.DataFrame, query_ids: Sequence[str], wanted: list[Measure]) -> pl.DataFrame:
+    """Measures of a run by query, under the experiment's rules."""
     rule = assembled.experiment.evaluation
     return evaluation.evaluate(
         run,
-        _of(assembled.dataset.judgments, query_ids),
+        of(assembled.dataset.judgments, query_ids),
         wanted,
         gains=assembled.gains,
         scale=assembled.scale,
@@ -179,9 +172,20 @@ def _evaluate(
     )
 
 
-def _of(frame: pl.DataFrame, query_ids: tuple[str, ...]) -> pl.DataFrame:
+def of(frame: pl.DataFrame, query_ids: Sequence[str]) -> pl.DataFrame:
+    """The rows of these queries, in the frame's order."""
     wanted = pl.DataFrame({"query_id": list(query_ids)}, schema={"query_id": pl.String})
     return frame.join(wanted, on="query_id", how="semi", maintain_order="left")
+
+
+def _averaged(frames: list[pl.DataFrame]) -> pl.DataFrame:
+    """One row a query: its mean over the repetitions; whether a measure is defined for a query does not depend on them."""
+    return pl.concat(frames).group_by("query_id").mean().sort("query_id")
+
+
+def _label(row: str, config: RankerConfig) -> str:
+    label = f"{rankers.TITLES[config.library]} {config.objective}"
+    return label if row == config.library else f"{row}: {label}"
 
 
 def _merged(labels: list[str]) -> str:

@@ -8,7 +8,8 @@ its functions; nothing it does outlives the call (environment, log levels, warni
 from __future__ import annotations
 
 from ltr.tracking.mlflow import log, log_bundle
+from ltr.tracking.plots import draw_learning_curve
 from ltr.tracking.record import Record, revision
 from ltr.tracking.server import masked, opened_by
 
-__all__ = ["Record", "log", "log_bundle", "masked", "opened_by", "revision"]
+__all__ = ["Record", "draw_learning_curve", "log", "log_bundle", "masked", "opened_by", "revision"]

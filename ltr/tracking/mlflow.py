@@ -49,6 +49,8 @@ _SENDING: Final = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_
 def log(record: Record, *, uri: str) -> str:
     """Log a run to the MLflow server or database of that URI; the run's id.
 
+    A record that is there already, finished, keeps its run: logging it again changes nothing.
+
     Raises:
         TrackingError: the server does not answer or refuses, the database is locked or broken, a file is missing, or
             the experiment was deleted there. A run that was begun is then marked as failed.
@@ -64,11 +66,11 @@ def log(record: Record, *, uri: str) -> str:
         with _environment(_ASKING):
             experiment = _experiment(client, record, uri)
         with _environment(_SENDING):
-            return _logged(client, experiment, record)
+            return _earlier(client, experiment, record) or _logged(client, experiment, record)
 
 
 def log_bundle(directory: Path, *, uri: str) -> str:
-    """Log the run of a saved bundle, from the record that its results keep; the run's id."""
+    """Log the run of a saved bundle, from the record that its results keep; the id of its run, which it has once."""
     results = directory / "results"
     path = results / "record.json"
     try:
@@ -121,6 +123,12 @@ def _experiment(client: Any, record: Record, uri: str) -> str:
     return str(found.experiment_id)
 
 
+def _earlier(client: Any, experiment: str, record: Record) -> str | None:
+    """The finished run that logged this record before."""
+    runs = client.search_runs([experiment], f"tags.record = '{record.digest}' and attributes.status = 'FINISHED'")
+    return str(runs[0].info.run_id) if runs else None
+
+
 def _logged(client: Any, experiment: str, record: Record) -> str:
     start = datetime.fromisoformat(record.started)
     began = int(start.timestamp() * 1000)
@@ -153,6 +161,7 @@ def _tags(record: Record) -> dict[str, str]:
         "gains": record.gains,
         "empty": record.empty,
         "revision": record.revision,
+        "record": record.digest,
         "bundle": record.bundle or "",
     }
     if commit != "unknown":
@@ -262,10 +271,11 @@ def _contained() -> Iterator[None]:
             import mlflow  # noqa: F401
         except ImportError as error:
             raise MissingExtraError("mlflow", "tracking") from error
-        loggers = {name: logging.getLogger(name) for name in ("mlflow", "alembic")}
+        # What fails is raised, and told once; these would print its traceback too.
+        loggers = {name: logging.getLogger(name) for name in ("mlflow", "alembic", "sqlalchemy")}
         levels = {name: logger.level for name, logger in loggers.items()}
         for logger in loggers.values():
-            logger.setLevel(logging.ERROR)
+            logger.setLevel(logging.CRITICAL + 1)
         try:
             yield
         finally:

@@ -12,9 +12,9 @@ from ltr.errors import MissingExtraError, TrackingError
 from ltr.tracking.record import Record
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
 
-__all__ = ["draw"]
+__all__ = ["draw", "draw_learning_curve"]
 
 _INK: Final = "#3b3f46"
 _BLUE: Final = "#2b6cb0"
@@ -24,11 +24,6 @@ _SHOWN: Final = 20  # features
 
 def draw(record: Record, directory: Path) -> None:
     """Write a PNG for whatever the record has: a record without a curve has no picture of one."""
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingExtraError("matplotlib", "tracking") from error
-
     pictures: dict[str, Callable[[Record, Any], bool]] = {
         "measures": _measures,
         "learning_curve": _curve,
@@ -36,12 +31,42 @@ def draw(record: Record, directory: Path) -> None:
         "differences": _differences,
     }
     for name, picture in pictures.items():
-        figure = Figure(figsize=(8, 4.5), dpi=110, layout="constrained")
-        axes = figure.add_subplot()
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.tick_params(colors=_INK, labelsize=9)
+        figure, axes = _page()
         if picture(record, axes):
             figure.savefig(directory / f"{name}.png", metadata={"Software": None})
+
+
+def draw_learning_curve(
+    path: Path, queries: Sequence[int], rows: Mapping[str, Sequence[tuple[float, float, float]]], *, measure: str
+) -> None:
+    """Write a PNG of the measure by the number of queries fitted on: for each row its mean, low and high at each number."""
+    figure, axes = _page()
+    for (label, values), colour in zip(rows.items(), (_BLUE, _GREY, _INK), strict=False):
+        means, lows, highs = zip(*values, strict=True)
+        axes.fill_between(queries, lows, highs, color=colour, alpha=0.15, linewidth=0)
+        axes.plot(queries, means, "o-", color=colour, label=label, linewidth=1.5)
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(queries, [f"{n:,}" for n in queries])
+    axes.minorticks_off()
+    axes.set_xlabel("judged queries to fit on")
+    axes.set_ylabel(f"{measure}, cross-validated, 95 % interval")
+    axes.grid(alpha=0.25)
+    axes.legend(frameon=False, fontsize=9)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, metadata={"Software": None})
+
+
+def _page() -> tuple[Any, Any]:
+    """A figure and its axes, in the house's look."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise MissingExtraError("matplotlib", "tracking") from error
+    figure = Figure(figsize=(8, 4.5), dpi=110, layout="constrained")
+    axes = figure.add_subplot()
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.tick_params(colors=_INK, labelsize=9)
+    return figure, axes
 
 
 def _measures(record: Record, axes: Any) -> bool:

@@ -7,10 +7,11 @@ True
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import subprocess
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -108,6 +109,11 @@ class Record:
         return next(
             (each for each in self.comparisons if each["ranker"] == row and each["measure"] == self.judged_by), None
         )
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of what the run says, wherever its bundle has been moved to."""
+        return hashlib.sha256(replace(self, bundle=None, per_query=None).to_json().encode()).hexdigest()
 
     def to_json(self) -> str:
         """The record as one JSON object; a number that is not finite is null."""

@@ -152,7 +152,7 @@ def test_ranks_order_a_run_where_they_are_asked_for(ltr, files):
 
 def test_queries_without_a_relevant_product_are_skipped_where_that_is_asked_for(ltr, files):
     found = json.loads(ltr("compare", files / "q.qrels", files / "near.run", "--empty", "skip", "--json").out)
-    assert found["measures"]["near"]["AP"]["n"] == 29
+    assert found["counted"]["near"]["AP"] == 29
     (files / "none.qrels").write_text("q1 0 p1 0\n")
     found = json.loads(ltr("compare", files / "none.qrels", files / "near.run", "--empty", "skip", "--json").out)
     assert found["measures"]["near"]["AP"]["mean"] is None

@@ -1,8 +1,10 @@
 """What a user gets wrong: one clear sentence, exit code 2, no traceback, earlier results untouched."""
 
+import errno
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -127,6 +129,25 @@ FAULTS = {
     ),
     "an unknown measure": (["train", ".", "--set", 'evaluation.measures=["nDGC@10"]'], None, "nDCG"),
     "an unknown ranker parameter": (["train", ".", "--set", "ranker.num_leafs=3"], None, "num_lea"),
+    "a monotone feature that the set lacks": (
+        ["train", ".", "--set", "ranker.monotone.titel_bm25=1"],
+        None,
+        "did you mean 'title_bm25'?",
+    ),
+    "a split by a column that the queries lack": (["train", ".", "--set", 'split.also=["inten"]'], None, "'inten'"),
+    "a rel above every grade": (["train", ".", "--set", "evaluation.rel=31"], None, "scale"),
+    "judgments of another catalogue": (
+        ["train", "."],
+        lambda own: (own / "products.csv").write_text(PRODUCTS.replace("\nS", "\nT")),
+        "'S0'",
+    ),
+    "measures that name none": (
+        ["evaluate", ".", "--judgments", "judgments.csv", "--measures", " "],
+        None,
+        "no measure",
+    ),
+    "nothing to reproduce": (["reproduce"], None, "has an expected.toml"),
+    "an expectation that was never written": (["reproduce", "."], None, "ltr reproduce --accept ."),
     "a bundle that is none": (["evaluate", "nowhere", "--judgments", "judgments.csv"], None, "is not a directory"),
     "a place that cannot be written": (
         ["train", ".", "--bundles", "products.csv"],
@@ -153,6 +174,49 @@ def test_a_fault_is_one_sentence_and_exit_code_2(fault, own, capsys):
     assert not list(own.glob("bundles/*"))
 
 
+@pytest.mark.parametrize(
+    "mistake",
+    [
+        'evaluation.measures=["nDGC@10"]',
+        "ranker.num_leafs=3",
+        "ranker.num_leaves=-3",
+        "ranker.monotone.nothing=1",
+        'split.also=["nothing"]',
+        "split.group=nothing",
+        "evaluation.rel=9",
+        "evaluation.gains=expo",
+    ],
+)
+def test_a_mistake_in_the_configuration_is_told_before_anything_is_encoded(mistake, small, capsys):
+    home, _ = small
+    arguments = ["train", str(home), "--set", "encoder.model=no-such-encoder"]
+    assert run(arguments) == 2
+    assert "no-such-encoder" in capsys.readouterr().err
+    assert run([*arguments, "--set", mistake]) == 2
+    assert "no-such-encoder" not in capsys.readouterr().err
+
+
+def test_one_broken_experiment_leaves_the_others_listed(own, capsys):
+    for name, text in {"good": EXPERIMENT, "broken": "name = "}.items():
+        (own / "experiments" / name).mkdir(parents=True)
+        (own / "experiments" / name / "experiment.toml").write_text(text)
+    assert run(["experiments", "--json"]) == 0
+    captured = capsys.readouterr()
+    assert "broken" in captured.err
+    assert [each["name"] for each in json.loads(captured.out)["experiments"]] == ["broken", "good"]
+
+
+def test_an_unreadable_file_is_not_said_to_be_full(own, monkeypatch, capsys):
+    def refuse(*_arguments, **_named):
+        raise PermissionError(errno.EACCES, "Permission denied", "products.csv")
+
+    monkeypatch.setattr("ltr.cli.application.invoke", refuse)
+    assert run(["train", "."]) == 2
+    assert capsys.readouterr().err == (
+        "error: products.csv: Permission denied; check its permissions, or choose another place\n"
+    )
+
+
 def test_wrong_options_are_exit_code_2(capsys):
     assert run(["train"]) == 2
     assert run(["train", "shop", "--no-such-option"]) == 2
@@ -175,6 +239,48 @@ def test_a_full_disk_while_saving_is_exit_code_2_and_leaves_nothing(own):
     assert "Traceback" not in done.stderr
     assert "space" in done.stderr
     assert not list((own / "bundles").glob("**/*"))
+
+
+def test_a_full_disk_while_tracking_keeps_the_bundle_and_prints_no_traceback(own):
+    command = [sys.executable, "-m", "ltr.cli", "train", ".", "--set", "tracking.uri=sqlite:///mlflow.db"]
+    done = subprocess.run(command, capture_output=True, text=True, preexec_fn=lambda: limited(100), check=False)
+    assert done.returncode == 0, done.stderr
+    assert "not tracked" in done.stderr
+    assert "Traceback" not in done.stderr
+    (saved,) = (own / "bundles").iterdir()
+    assert f"ltr track bundles/{saved.name}" in done.stderr
+
+
+def test_ctrl_c_while_tracking_says_where_the_bundle_is(own):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        uri = f"http://user:hunter2@127.0.0.1:{silent.getsockname()[1]}"
+        command = [sys.executable, "-m", "ltr.cli", "train", ".", "--set", f"tracking.uri={uri}"]
+        process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        silent.settimeout(60)
+        asked, _ = silent.accept()
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+        asked.close()
+    assert process.returncode == 130, errors
+    (saved,) = (own / "bundles").iterdir()
+    assert f"ltr track bundles/{saved.name} --uri URI" in errors
+    assert "hunter2" not in errors
+    assert "Traceback" not in errors
+
+
+def test_a_bundle_is_tracked_where_it_was_meant_for_and_once(own, capsys):
+    assert run(["train", ".", "--set", "tracking.uri=sqlite:///elsewhere.db", "--json"]) == 0
+    trained = json.loads(capsys.readouterr().out)
+    assert run(["track", trained["bundle"]]) == 0
+    assert capsys.readouterr().out.strip() == f"MLflow run {trained['run_id']} at sqlite:///elsewhere.db"
+    assert not (own / "mlflow.db").exists()
+
+
+def test_a_bundle_that_was_not_to_be_tracked_needs_a_server(own, capsys):
+    assert run(["train", ".", "--json"]) == 0
+    trained = json.loads(capsys.readouterr().out)
+    assert run(["track", trained["bundle"]]) == 2
+    assert "--uri" in capsys.readouterr().err
 
 
 def test_ctrl_c_in_the_middle_is_exit_code_130_and_leaves_nothing(own):

@@ -44,6 +44,9 @@ def test_what_is_wrong_with_judgments_is_counted_by_kind():
     assert counted.one_document == 1  # q2
     assert counted.all_equal == 1  # q4
     assert counted.empty_query == 1  # q3
+    assert counted.warnings[0] == (
+        "judgments of products that the catalogue lacks: 1, such as 'gone' (kept out of fitting)"
+    )
     assert len(counted.warnings) == 4
     assert all("kept out of fitting" in warning for warning in counted.warnings)
 

@@ -17,7 +17,7 @@ def rows(value):
 def result(value, **also):
     return Result(
         experiment="demo", bundle="", run_id=None, tracking_uri="", table=rows(value), also={k: rows(v) for k, v in also.items()},
-        scale="binary", gains="linear", empty="skip", rel=1, rounds=5, warnings=(), notes=(), dropped={}, test_reads=1, seconds={},
+        scale="binary", gains="linear", empty="skip", rel=1, rounds=5, fitted={}, verdict="", warnings=(), notes=(), dropped={}, test_reads=1, seconds={},
     )  # fmt: skip
 
 

@@ -3,12 +3,12 @@
 from itertools import combinations
 
 import pytest
-from hypothesis import given
+from hypothesis import given as drawn
 from hypothesis import strategies as st
 
 from ltr.config import SplitConfig
 from ltr.errors import ConfigError, JudgmentError
-from ltr.experiment.split import folds, holdout, split
+from ltr.experiment.split import folds, given, holdout, split
 
 QUERIES = {f"q{i}": f"q{i}" for i in range(100)}
 
@@ -17,7 +17,7 @@ def sides(parts):
     return [set(parts.fit), set(parts.dev), set(parts.test)]
 
 
-@given(seed=st.integers(0, 1000), test=st.sampled_from([0.1, 0.2, 0.5]), dev=st.sampled_from([0.1, 0.2]))
+@drawn(seed=st.integers(0, 1000), test=st.sampled_from([0.1, 0.2, 0.5]), dev=st.sampled_from([0.1, 0.2]))
 def test_sides_are_disjoint_and_together_all_queries(seed, test, dev):
     parts = holdout(QUERIES, test=test, dev=dev, seed=seed)
     assert not any(a & b for a, b in combinations(sides(parts), 2))
@@ -25,7 +25,7 @@ def test_sides_are_disjoint_and_together_all_queries(seed, test, dev):
     assert (len(parts.test), len(parts.dev)) == (round(test * 100), round(dev * 100))
 
 
-@given(seed=st.integers(0, 1000), members=st.lists(st.integers(0, 12), min_size=40, max_size=80))
+@drawn(seed=st.integers(0, 1000), members=st.lists(st.integers(0, 12), min_size=40, max_size=80))
 def test_a_group_is_never_on_two_sides(seed, members):
     groups = {f"q{i}": str(group) for i, group in enumerate(members)}
     try:
@@ -49,6 +49,29 @@ def test_folds_test_each_query_once_and_fit_on_the_rest():
         assert not any(a & b for a, b in combinations(sides(parts), 2))
         assert set().union(*sides(parts)) == QUERIES.keys()
         assert len(parts.dev) == round(0.1 * 80)
+
+
+def test_repeated_folds_test_every_query_once_a_repetition_under_other_seeds():
+    once = split(QUERIES, SplitConfig(folds=5, seed=3))
+    thrice = split(QUERIES, SplitConfig(folds=5, seed=3, repeats=3))
+    assert thrice[:5] == once
+    assert thrice[5:10] == split(QUERIES, SplitConfig(folds=5, seed=4))
+    assert sorted(query for parts in thrice for query in parts.test) == sorted([*QUERIES] * 3)
+
+
+def test_the_sides_that_the_data_name_are_kept():
+    sides_of = {f"q{i}": "test" if i < 20 else "train" for i in range(100)}
+    parts = given(sides_of, dev=0.1, seed=7)
+    assert parts.test == tuple(sorted(f"q{i}" for i in range(20)))
+    assert len(parts.dev) == round(0.1 * 80)
+    assert set(parts.fit) | set(parts.dev) == {f"q{i}" for i in range(20, 100)}
+    named = given({**sides_of, "q99": "vali"}, dev=0.1, seed=7)
+    assert named.dev == ("q99",)
+
+
+def test_a_side_that_is_none_is_refused():
+    with pytest.raises(ConfigError, match="a query's split is 'holdout'; sides are called dev, fit, test"):
+        given({"q1": "train", "q2": "holdout"}, dev=0.1, seed=7)
 
 
 def test_too_few_queries_are_refused():

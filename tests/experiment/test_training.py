@@ -7,9 +7,10 @@ import polars as pl
 import pytest
 
 from ltr import bundle, tracking
-from ltr.config import read_experiment
+from ltr.config import compared, read_experiment
 from ltr.errors import TrackingError
 from ltr.experiment import train
+from ltr.experiment.judged import evaluate_bundle
 
 
 def again(home, *overrides, said=None):
@@ -101,3 +102,68 @@ def test_secrets_of_a_tracking_server_are_not_kept_in_the_bundle(small):
 def test_a_bundle_without_a_record_cannot_be_tracked(tmp_path):
     with pytest.raises(TrackingError, match="name the directory of a bundle"):
         tracking.log_bundle(tmp_path, uri="sqlite://")
+
+
+def test_further_rankers_are_fitted_on_the_same_pairs_and_corrected_together(small):
+    home, _ = small
+    config = read_experiment(home / "experiment.toml", overrides=["ranker.rounds=10"])
+    config = compared(config, ["lightgbm", "xgboost", "linear"])
+    result = train(config, base=home, cache=home / "cache", bundles=home / "bundles")
+    assert list(result.table.labels)[-3:] == ["xgboost", "linear", "lightgbm"]
+    assert result.table.labels["linear"] == "linear ndcg"
+    assert {each.baseline for each in result.table.against} >= {"xgboost", "linear"}
+    assert result.fitted.keys() == {"xgboost", "linear", "lightgbm"}
+    # The bundle's ranker, and its figures, are those of an experiment that compares nothing.
+    alone = again(home)
+    assert alone.table.measures["lightgbm"] == result.table.measures["lightgbm"]
+    kept = [(Path(run.bundle) / "model/ranker/ranker.txt").read_text() for run in (alone, result)]
+    assert kept[0] == kept[1]
+
+
+def test_a_row_of_ones_own_is_compared_under_its_name(small):
+    home, _ = small
+    result = again(home, 'compare.small.library="lightgbm"', "compare.small.num_leaves=3", "compare.small.rounds=5")
+    assert result.table.labels["small"] == "small: LightGBM lambdarank"
+    assert result.fitted["small"]["rounds"] <= 5
+
+
+@pytest.mark.parametrize("library", ["xgboost", "linear"])
+def test_any_library_is_saved_and_evaluated_like_lightgbm(small, library):
+    home, _ = small
+    result = again(home, f"ranker.library={library}")
+    assert list(result.table.labels)[-1] == library
+    assert bundle.load(Path(result.bundle)).ranker.features == bundle.load(Path(result.bundle)).feature_set.names
+
+
+def test_seeds_are_averaged_into_one_ranker(small):
+    home, _ = small
+    result = again(home, "ranker.seeds=3")
+    assert result.table.measures["lightgbm"] != again(home).table.measures["lightgbm"]
+    loaded = bundle.load(Path(result.bundle))
+    assert loaded.ranker.features == loaded.feature_set.names
+
+
+def test_repeated_folds_average_each_query_and_keep_it_once(small):
+    home, _ = small
+    result = again(home, "split.folds=4", "split.repeats=2")
+    per_query = pl.read_parquet(Path(result.bundle) / "results" / "per_query.parquet")
+    assert per_query.group_by("ranker").len()["len"].to_list() == [80] * len(result.table.labels)
+    assert result.table.queries["test"] == 80
+    once = [again(home, "split.folds=4", f"split.seed={seed}").table.measures["lightgbm"]["RR"].mean for seed in (7, 8)]
+    assert result.table.measures["lightgbm"]["RR"].mean == pytest.approx(sum(once) / 2)
+
+
+def test_features_made_elsewhere_are_fitted_and_evaluated_without_a_feature_set(tmp_path, data_home):
+    home = tmp_path / "svmlight"
+    home.mkdir()
+    (home / "experiment.toml").write_text(
+        'name = "svmlight"\n[data]\nsource = "svmlight"\njudgments = "rank.train"\ntest = "rank.test"\n'
+        f'path = "{data_home / "svmlight-rank"}"\n'
+        '[split]\nby = "given"\n[evaluation]\nmeasures = ["nDCG@3"]\n[tracking]\nuri = ""\n',
+        encoding="utf-8",
+    )
+    result = again(home)
+    assert result.table.queries == {"fit": 181, "dev": 20, "test": 50}
+    evaluated = evaluate_bundle(Path(result.bundle), data_home / "svmlight-rank" / "rank.test")
+    assert evaluated.table.measures["lightgbm"]["nDCG@3"] == result.table.measures["lightgbm"]["nDCG@3"]
+    assert evaluated.table.measures["retrieval"]["nDCG@3"] == result.table.measures["retrieval"]["nDCG@3"]

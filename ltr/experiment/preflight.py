@@ -1,0 +1,61 @@
+"""What can be refused before any text is encoded: a mistake in the configuration should cost seconds, not the hour after."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from ltr import measures, rankers
+from ltr.config import Experiment
+from ltr.datasets import Dataset
+from ltr.errors import ConfigError, JudgmentError, suggestion
+from ltr.experiment.split import Parts, given, split
+from ltr.features.definition import FeatureSet
+from ltr.measures import Scale
+
+__all__ = ["check_configuration", "check_data", "groups_of", "parts_of"]
+
+
+def check_configuration(experiment: Experiment, feature_set: FeatureSet) -> None:
+    """Refuse measures that do not exist, and what the ranker's library would refuse."""
+    for text in experiment.evaluation.measures:
+        measures.parse(text)
+    for config in experiment.rankers.values():
+        rankers.check(config, features=feature_set.names)
+
+
+def check_data(experiment: Experiment, dataset: Dataset, scale: Scale) -> None:
+    """Refuse judgments of another catalogue, a rel beyond the scale, and splits that cannot be made."""
+    judged = dataset.judgments
+    if judged.height and not judged.join(dataset.products, on="product_id", how="semi").height:
+        raise JudgmentError(
+            f"none of the {judged.height:,} judgments is of a product in the catalogue: they name "
+            f"{judged['product_id'][0]!r}, the catalogue has {dataset.products['product_id'].first()!r}",
+            hint="map product_id under [data.columns] or [data.judgment_columns], so that both speak of the same ids",
+        )
+    if experiment.evaluation.rel > scale.maximum:
+        raise ConfigError(
+            f"evaluation.rel = {experiment.evaluation.rel:g} is above every grade of scale {scale.name!r}",
+            hint=f"choose one from 1 to {scale.maximum}",
+        )
+    for column in (experiment.split.group, *experiment.split.also):
+        parts_of(experiment, dataset, group=column)
+
+
+def parts_of(experiment: Experiment, dataset: Dataset, *, group: str | None) -> list[Parts]:
+    """The split of the judged queries, with those of one value of the column ``group`` kept together."""
+    if experiment.split.by == "given":
+        return [given(groups_of(dataset, "split"), dev=experiment.split.dev, seed=experiment.split.seed)]
+    return split(groups_of(dataset, group), experiment.split)
+
+
+def groups_of(dataset: Dataset, column: str | None) -> dict[str, str]:
+    """query_id -> what stays together in a split: the query itself, or its value in a column of the queries."""
+    queries = dataset.queries.join(dataset.judgments, on="query_id", how="semi")
+    if column is None:
+        return {query_id: query_id for query_id in queries["query_id"]}
+    if column not in queries.columns:
+        raise ConfigError(
+            f"split by {column!r}: the queries have no such column",
+            hint=suggestion(column, queries.columns, noun="columns"),
+        )
+    return dict(zip(queries["query_id"], queries[column].cast(pl.String).fill_null(""), strict=True))
