@@ -35,6 +35,7 @@ __all__ = [
     "RetrievalConfig",
     "SplitConfig",
     "TrackingConfig",
+    "TransferConfig",
     "compared",
     "parse",
     "read_experiment",
@@ -43,7 +44,7 @@ __all__ = [
 OBJECTIVES: Final = {
     "lightgbm": ("lambdarank", "rank_xendcg"),
     "xgboost": ("rank:ndcg", "rank:pairwise"),
-    "linear": ("ndcg", "logistic"),
+    "linear": ("ndcg", "logistic", "listnet"),
 }
 
 # The rows that every table has beside the fitted ones.
@@ -151,9 +152,12 @@ class RankerConfig(BaseModel):
     seed: Seed = 7
     seeds: Annotated[int, Field(ge=1, le=50)] = 1  # the mean of the rankers of as many seeds, from seed on
     monotone: dict[str, Literal[-1, 0, 1]] = {}  # feature -> direction
+    start: str | None = None  # a feature whose order the forest begins from, such as the first pass's score
 
     @model_validator(mode="after")
     def _know_the_objective(self) -> RankerConfig:
+        if self.start is not None and self.library == "linear":
+            raise ValueError("a linear ranker begins from nothing: it weighs the feature itself, so leave out start")
         known = OBJECTIVES[self.library]
         if not self.objective:
             object.__setattr__(self, "objective", known[0])  # frozen for users, not yet while it is being made
@@ -210,6 +214,13 @@ class TrackingConfig(_Frozen):
     uri: Annotated[str, Field(repr=False)] = "sqlite:///mlflow.db"  # may hold a password
 
 
+class TransferConfig(_Frozen):
+    """[transfer]: another experiment's bundle, whose score of each pair becomes a feature of ours."""
+
+    bundle: str  # its directory, from experiment.toml's or the working directory
+    fields: dict[str, str] = {}  # its field -> ours, "" = we have none
+
+
 class Experiment(_Frozen):
     """One experiment.toml."""
 
@@ -224,6 +235,7 @@ class Experiment(_Frozen):
     ranker: RankerConfig = RankerConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     compare: dict[Row, RankerConfig] = {}  # further rankers of the same pairs: row of the table -> its [ranker]
+    transfer: TransferConfig | None = None
     encoder: EncoderConfig = EncoderConfig()
     tracking: TrackingConfig = TrackingConfig()
 
@@ -259,7 +271,10 @@ def compared(experiment: Experiment, names: Sequence[str]) -> Experiment:
         if name in experiment.compare:
             rankers[name] = experiment.compare[name]
         elif name in OBJECTIVES:
-            own = experiment.ranker.model_dump(include={"rounds", "patience", "refit", "seed", "seeds", "monotone"})
+            own = experiment.ranker.model_dump(
+                include={"rounds", "patience", "refit", "seed", "seeds", "monotone"}
+                | (set() if name == "linear" else {"start"})
+            )
             rankers[name] = RankerConfig.model_validate({**own, "library": name})
         else:
             known = [*OBJECTIVES, *experiment.compare]

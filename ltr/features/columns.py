@@ -11,18 +11,21 @@ work that one may cause has a bound.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ltr.features import negation
+from ltr.features.negation import Part
 from ltr.features.params import Floats, Offsets
 from ltr.features.terms import UNKNOWN, characters, plain, trigrams
 from ltr.text import analyzer
 
 if TYPE_CHECKING:
+    from ltr.features.memory import Memory
     from ltr.features.state import State
 
 __all__ = ["MAX_CHARACTERS", "MAX_TERMS", "Columns", "Query", "Ragged"]
@@ -47,10 +50,23 @@ class Query:
     vocabulary: Mapping[str, int] = field(repr=False)
 
     @cached_property
+    def words(self) -> list[str]:
+        """Terms in order, as the analyzer makes them."""
+        return analyzer(self.analyzer)(self.text[:MAX_CHARACTERS])[:MAX_TERMS]
+
+    @cached_property
     def terms(self) -> NDArray[np.int32]:
         """Term numbers in order, repeated where the query repeats them; UNKNOWN where no product has the term."""
-        found = analyzer(self.analyzer)(self.text[:MAX_CHARACTERS])[:MAX_TERMS]
-        return np.array([self.vocabulary.get(term, UNKNOWN) for term in found], dtype=np.int32)
+        return np.array([self.vocabulary.get(term, UNKNOWN) for term in self.words], dtype=np.int32)
+
+    @cached_property
+    def parts(self) -> Mapping[Part, Query]:
+        """What the query wants and what it excludes, each as a query of its own; see ``ltr.features.negation``."""
+        wanted, unwanted = negation.split(self.text[:MAX_CHARACTERS], self.analyzer)
+        return {
+            "wanted": replace(self, text=wanted) if unwanted else self,
+            "unwanted": replace(self, text=unwanted),
+        }
 
     @cached_property
     def plain(self) -> str:
@@ -84,7 +100,10 @@ class Columns:
         rows: the catalogue row of each candidate; ``len(state)`` for a product that the catalogue lacks.
         match: scores that the engine delivered, by feature.
         vectors: the query vector of each list.
+        part_vectors: the same of the queries' wanted and unwanted parts; NaN where a query has none.
         values: features worked out before those of list scope, by name.
+        memory: what earlier queries were judged to want, for the kinds that are learnt from judgments.
+        own: the fold of memory that each list's query was judged in, and must not see; −1 = none.
     """
 
     state: State
@@ -92,7 +111,10 @@ class Columns:
     rows: NDArray[np.int64]
     match: Mapping[str, Floats] = field(default_factory=dict)
     vectors: Floats | None = None
+    part_vectors: Mapping[Part, Floats] = field(default_factory=dict)
     values: dict[str, Floats] = field(default_factory=dict)
+    memory: Memory | None = None
+    own: NDArray[np.int64] | None = None
     _made: dict[Hashable, Any] = field(default_factory=dict, repr=False)
 
     def once(self, key: Hashable, make: Callable[[], T]) -> T:
@@ -101,6 +123,20 @@ class Columns:
             self._made[key] = make()
         made: T = self._made[key]
         return made
+
+    def part(self, part: Part | None) -> Columns:
+        """The same rows asked for one part of each query alone; None = for the whole."""
+        if part is None or (part == "wanted" and all(query.parts["wanted"] is query for query in self.queries)):
+            return self
+        return self.once(
+            ("part", part),
+            lambda: replace(
+                self,
+                queries=[query.parts[part] for query in self.queries],
+                vectors=self.part_vectors.get(part),
+                _made={},
+            ),
+        )
 
     @property
     def terms(self) -> Ragged:

@@ -31,13 +31,16 @@ from numpy.typing import NDArray
 from ltr.errors import BundleMismatchError, CandidateError, EncoderError, suggestion
 from ltr.features.columns import Columns, Query
 from ltr.features.definition import Feature, FeatureSet
-from ltr.features.params import Floats, Kind, Offsets
+from ltr.features.kinds import KINDS
+from ltr.features.negation import Part
+from ltr.features.params import Floats, Kind, Offsets, Params
 from ltr.features.state import State
 from ltr.frames import groups as frame_groups
 from ltr.progress import bar
 
 if TYPE_CHECKING:
     from ltr.encoders import Encoder
+    from ltr.features.memory import Memory
 
 __all__ = ["matrix", "online", "pairs"]
 
@@ -54,6 +57,9 @@ def matrix(
     *,
     match: Mapping[str, Floats] | None = None,
     query_vectors: Floats | None = None,
+    part_vectors: Mapping[Part, Floats] | None = None,
+    memory: Memory | None = None,
+    own: NDArray[np.int64] | None = None,
 ) -> Floats:
     """One row a candidate, one column a feature, NaN = missing.
 
@@ -65,6 +71,10 @@ def matrix(
         offsets: list i is candidates offsets[i] to offsets[i + 1].
         match: the engine's scores by feature, one a candidate, for features of kind match.
         query_vectors: float32[lists, dimension], for features of kind cosine.
+        part_vectors: the same of the wanted or unwanted part of each query, NaN where it has none, for features that
+            compare that part.
+        memory: what earlier queries were judged to want, for features that are learnt.
+        own: int64[lists], the fold of memory that each list must not see; None = lists of queries that it does not hold.
 
     Raises:
         CandidateError: lengths that disagree, or match scores that are not there.
@@ -74,7 +84,10 @@ def matrix(
     plan = _plan(feature_set, state)
     offsets = _checked_offsets(offsets, len(queries), len(product_ids))
     scores = _match(feature_set, match or {}, len(product_ids))
-    _check_vectors(feature_set, state, query_vectors, len(queries))
+    parts = {part: (part_vectors or {}).get(part) for part in feature_set.parts}
+    for vectors in (query_vectors, *parts.values()):
+        _check_vectors(feature_set, state, vectors, len(queries))
+    _check_memory(feature_set, state, memory)
     rows = state.rows(product_ids)
     rows[rows < 0] = len(state)
     analysed = {text: Query(text, feature_set.analyzer, state.vocabulary) for text in dict.fromkeys(queries)}
@@ -89,6 +102,9 @@ def matrix(
             rows[span],
             match={field: values[span] for field, values in scores.items()},
             vectors=None if query_vectors is None else query_vectors[lists],
+            part_vectors={part: vectors[lists] for part, vectors in parts.items() if vectors is not None},
+            memory=memory,
+            own=None if own is None else own[lists],
         )
         _fill(out[span], plan, columns, cuts - cuts[0])
         return span.stop - span.start
@@ -104,7 +120,13 @@ def matrix(
 
 
 def pairs(
-    candidates: pl.DataFrame, feature_set: FeatureSet, state: State, *, encoder: Encoder | None = None
+    candidates: pl.DataFrame,
+    feature_set: FeatureSet,
+    state: State,
+    *,
+    encoder: Encoder | None = None,
+    memory: Memory | None = None,
+    own: Mapping[str, int] | None = None,
 ) -> pl.DataFrame:
     """Return the candidates with one Float32 column a feature.
 
@@ -113,6 +135,8 @@ def pairs(
         feature_set: the columns to add.
         state: the catalogue.
         encoder: for features of kind cosine.
+        memory: for features that are learnt.
+        own: query_id -> the fold of memory that its lists must not see.
     """
     for column in ("query_id", "query", "product_id"):
         if column not in candidates.columns:
@@ -136,6 +160,9 @@ def pairs(
         offsets,
         match=match,
         query_vectors=_query_vectors(queries, feature_set, encoder),
+        part_vectors=_part_vectors(queries, feature_set, encoder),
+        memory=memory,
+        own=_own(candidates["query_id"].gather(offsets[:-1]), own),
     )
     return candidates.with_columns(pl.Series(name, values[:, at]) for at, name in enumerate(feature_set.names))
 
@@ -148,11 +175,25 @@ def online(
     *,
     match: Mapping[str, Floats] | None = None,
     encoder: Encoder | None = None,
+    memory: Memory | None = None,
 ) -> Floats:
     """The features of one query's candidates."""
     offsets = np.array([0, len(product_ids)], dtype=np.int64)
-    vectors = _query_vectors([query], feature_set, encoder)
-    return matrix(feature_set, state, [query], product_ids, offsets, match=match, query_vectors=vectors)
+    return matrix(
+        feature_set,
+        state,
+        [query],
+        product_ids,
+        offsets,
+        match=match,
+        query_vectors=_query_vectors([query], feature_set, encoder),
+        part_vectors=_part_vectors([query], feature_set, encoder),
+        memory=memory,
+    )
+
+
+def _own(query_ids: pl.Series, folds: Mapping[str, int] | None) -> NDArray[np.int64] | None:
+    return None if folds is None else np.array([folds.get(query, -1) for query in query_ids], dtype=np.int64)
 
 
 @dataclass(frozen=True)
@@ -163,6 +204,7 @@ class _Plan:
     product_at: NDArray[np.int64]
     product_names: tuple[str, ...]
     others: tuple[tuple[int, Feature, Kind], ...]  # list scope last, since it reads the others
+    formed: tuple[tuple[int, Kind, Params], ...]  # those that stand for what they are worth in their list
     compared: frozenset[str]  # features that one of list scope reads
     filled: tuple[tuple[int, float], ...]
 
@@ -171,21 +213,26 @@ def _plan(feature_set: FeatureSet, state: State) -> _Plan:
     def make() -> _Plan:
         _check_state(feature_set, state)
         numbered = list(enumerate(feature_set.features))
-        own = [(at, feature) for at, feature in numbered if feature.scope == "product"]
+        own = [(at, feature) for at, feature in numbered if feature.definition.scope == "product"]
         catalogue = Columns(state, [], np.arange(len(state) + 1, dtype=np.int64))
         whole = np.array([0, len(state) + 1], dtype=np.int64)
         product = np.empty((len(state) + 1, len(own)), dtype=np.float32)
         for column, (_, feature) in enumerate(own):
             product[:, column] = feature.definition.compute(catalogue, whole, params=feature.params)
         others = sorted(
-            (pair for pair in numbered if pair[1].scope != "product"), key=lambda pair: pair[1].scope == "list"
+            (pair for pair in numbered if pair[1].definition.scope != "product"),
+            key=lambda pair: pair[1].definition.scope == "list",
         )
+        formed = [(at, feature.name, KINDS[feature.form]) for at, feature in numbered if feature.form]
         return _Plan(
             product,
             np.array([at for at, _ in own], dtype=np.int64),
             tuple(feature.name for _, feature in own),
             tuple((at, feature, feature.definition) for at, feature in others),
-            frozenset(getattr(feature.params, "of", None) or "" for _, feature in others),
+            tuple((at, kind, kind.params.model_validate({"of": name})) for at, name, kind in formed),
+            frozenset(
+                [name for _, name, _ in formed] + [name for _, other in others for name in other.params.reads.values()]
+            ),
             tuple((at, feature.missing) for at, feature in numbered if feature.missing is not None),
         )
 
@@ -208,6 +255,8 @@ def _fill(out: Floats, plan: _Plan, columns: Columns, cuts: Offsets) -> None:
         elif feature.name in plan.compared:
             columns.values[feature.name] = values
         out[:, at] = values
+    for at, form, params in plan.formed:
+        out[:, at] = form.compute(columns, cuts, params=params)
     for at, missing in plan.filled:
         values = out[:, at]
         values[np.isnan(values)] = missing
@@ -249,12 +298,25 @@ def _check_vectors(feature_set: FeatureSet, state: State, vectors: Floats | None
     for key in feature_set.vector_fields:
         if vectors is None:
             raise EncoderError(f"a cosine over {key!r} needs query vectors", hint="give an encoder")
-        expected = (lists, state.vectors[key].shape[1])
+        expected = (lists, (state.vectors[key] if key in state.vectors else state.sentences[key].vectors).shape[1])
         if vectors.shape != expected:
             raise EncoderError(
                 f"query vectors have shape {vectors.shape}, not {expected}",
                 hint="encode queries with the state's encoder",
             )
+
+
+def _check_memory(feature_set: FeatureSet, state: State, memory: Memory | None) -> None:
+    if feature_set.learnt and memory is None:
+        raise BundleMismatchError(
+            f"feature set {feature_set.name!r} has features that are learnt from judgments: {list(feature_set.learnt)}",
+            hint="give the memory of the queries that it was fitted on",
+        )
+    if memory is not None and memory.products != len(state):
+        raise BundleMismatchError(
+            f"the memory is of a catalogue of {memory.products:,} products, the state of {len(state):,}",
+            hint="place the memory on the state: Memory.on(state)",
+        )
 
 
 def _check_state(feature_set: FeatureSet, state: State) -> None:
@@ -275,7 +337,7 @@ def _check_state(feature_set: FeatureSet, state: State) -> None:
 
 def _query_vectors(queries: Sequence[str], feature_set: FeatureSet, encoder: Encoder | None) -> Floats | None:
     """Vectors of the queries, each distinct one encoded once; None where no feature needs any."""
-    if not feature_set.vector_fields:
+    if not feature_set.encodes:
         return None
     if encoder is None:
         raise EncoderError(
@@ -285,3 +347,17 @@ def _query_vectors(queries: Sequence[str], feature_set: FeatureSet, encoder: Enc
     distinct = {query: at for at, query in enumerate(dict.fromkeys(queries))}
     vectors = np.asarray(encoder.encode_queries(list(distinct)), dtype=np.float32)
     return vectors[[distinct[query] for query in queries]]
+
+
+def _part_vectors(queries: Sequence[str], feature_set: FeatureSet, encoder: Encoder | None) -> dict[Part, Floats]:
+    """Vectors of the parts that features compare, each distinct text encoded once; NaN for a part without text."""
+    found: dict[Part, Floats] = {}
+    for part in feature_set.parts:
+        texts = [Query(query, feature_set.analyzer, {}).parts[part].text for query in queries]
+        said = [text for text in dict.fromkeys(texts) if text or part == "wanted"]
+        vectors = _query_vectors(said, feature_set, encoder)
+        if vectors is not None and encoder is not None:
+            place = {text: at for at, text in enumerate(said)}
+            none = np.full((1, encoder.dimension), np.nan, dtype=np.float32)
+            found[part] = np.concatenate([vectors, none])[[place.get(text, len(said)) for text in texts]]
+    return found

@@ -8,6 +8,7 @@
     kind  = "bm25"                        # one of KINDS; further keys are the kind's parameters
     field = "title"
     also  = ["relative", "rank_in_list"]  # list-scope copies: title_bm25_relative, title_bm25_rank
+    as    = "zscore"                      # instead of the value itself: what it is worth in its list
     missing = 0.0                         # else NaN
 
 Every fault is a FeatureSetError that names the file, the feature and the nearest key or kind.
@@ -23,7 +24,7 @@ import json
 import math
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
@@ -33,13 +34,14 @@ from pydantic import ValidationError
 from ltr.config import explain, read_toml
 from ltr.errors import ConfigError, FeatureSetError, suggestion
 from ltr.features.kinds import KINDS
-from ltr.features.params import Kind, Params, Source, ValueParams
+from ltr.features.negation import Part
+from ltr.features.params import Kind, Params, PartParams, Source
 from ltr.text import analyzer
 
 __all__ = ["COPIES", "RESERVED", "Feature", "FeatureSet", "find", "load", "parse", "read_feature_set"]
 
 # `also` -> what the copy's name ends in.
-COPIES: Final = {"relative": "relative", "rank_in_list": "rank"}
+COPIES: Final = {"relative": "relative", "rank_in_list": "rank", "zscore": "zscore"}
 
 # Columns that travel beside the features in one frame.
 RESERVED: Final = frozenset(
@@ -62,18 +64,27 @@ RESERVED: Final = frozenset(
 _SHIPPED: Final = (Path(__file__).parent / "shipped", Path(__file__).parents[2] / "features")
 
 _SET_KEYS: Final = ("name", "analyzer", "feature")
-_FEATURE_KEYS: Final = ("name", "kind", "missing", "also")
+_FEATURE_KEYS: Final = ("name", "kind", "missing", "also", "as")
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]*")
 
 
 @dataclass(frozen=True)
 class Feature:
-    """One feature: a kind with its parameters under a name; ``missing`` takes NaN's place where it is given."""
+    """One feature: a kind with its parameters under a name.
+
+    Args:
+        name: of the column.
+        kind: one of KINDS.
+        params: of the kind.
+        missing: takes NaN's place where it is given.
+        form: one of COPIES: the value is replaced by what it is worth in its list; other features read the value itself.
+    """
 
     name: str
     kind: str
     params: Params
     missing: float | None = None
+    form: str | None = None
 
     @property
     def definition(self) -> Kind:
@@ -83,7 +94,7 @@ class Feature:
     @property
     def scope(self) -> str:
         """How often a value is worked out."""
-        return self.definition.scope
+        return "list" if self.form else self.definition.scope
 
     @property
     def sources(self) -> tuple[Source, ...]:
@@ -94,7 +105,8 @@ class Feature:
     def table(self) -> dict[str, Any]:
         """The feature as a TOML table would say it, every parameter written out."""
         written = self.params.model_dump(mode="json", exclude_none=True)
-        return {"name": self.name, "kind": self.kind, "missing": self.missing, **written}
+        form = {"as": self.form} if self.form else {}
+        return {"name": self.name, "kind": self.kind, "missing": self.missing, **form, **written}
 
 
 @dataclass(frozen=True)
@@ -119,7 +131,31 @@ class FeatureSet:
     @cached_property
     def vector_fields(self) -> tuple[str, ...]:
         """What must be encoded, in the order first named: a field, or fields joined by +."""
-        return tuple(dict.fromkeys(source.key for source in self.sources if source.form == "vectors"))
+        return tuple(dict.fromkeys(source.key for source in self.sources if source.form in ("vectors", "sentences")))
+
+    @cached_property
+    def encodes(self) -> bool:
+        """Whether any feature reads the query's vector."""
+        return any(feature.params.encodes(feature.definition.form) for feature in self.features)
+
+    @cached_property
+    def parts(self) -> tuple[Part, ...]:
+        """Parts of the query whose vectors features read, each once."""
+        encoding = [f.params for f in self.features if f.params.encodes(f.definition.form)]
+        return tuple(dict.fromkeys(p.part for p in encoding if isinstance(p, PartParams) and p.part))
+
+    @cached_property
+    def learnt(self) -> tuple[str, ...]:
+        """Features that are learnt from judgments, and the list-scope copies of such; in order."""
+        direct = {feature.name for feature in self.features if feature.definition.learnt}
+        return tuple(
+            f.name for f in self.features if f.name in direct or not direct.isdisjoint(f.params.reads.values())
+        )
+
+    def part(self, names: Iterable[str]) -> FeatureSet:
+        """The set of these features alone, in this set's order."""
+        wanted = set(names)
+        return replace(self, features=tuple(feature for feature in self.features if feature.name in wanted))
 
     @cached_property
     def sources(self) -> tuple[Source, ...]:
@@ -218,7 +254,8 @@ def _features(entry: Mapping[str, Any], where: str) -> list[Feature]:
         # A rule over several keys has no key of its own to name.
         told = explain(error, model) if fault["loc"] else fault["msg"].removeprefix("Value error, ")
         raise FeatureSetError(f"{place} ({kind}): {told}") from error
-    return [Feature(name, kind, params, _missing(entry, place)), *_copies(entry, name, kind, place)]
+    missing, form = _missing(entry, place), _form(entry, kind, place)
+    return [Feature(name, kind, params, missing, form), *_copies(entry, name, kind, place)]
 
 
 def _missing(entry: Mapping[str, Any], place: str) -> float | None:
@@ -228,6 +265,17 @@ def _missing(entry: Mapping[str, Any], place: str) -> float | None:
     if isinstance(missing, bool) or not isinstance(missing, int | float) or not math.isfinite(missing):
         raise FeatureSetError(f"{place}: missing = {missing!r}", hint="give a finite number, or leave it out for NaN")
     return float(missing)
+
+
+def _form(entry: Mapping[str, Any], kind: str, place: str) -> str | None:
+    form = entry.get("as")
+    if form is None:
+        return None
+    if form not in COPIES:
+        raise FeatureSetError(f"{place}: as = {form!r}", hint=suggestion(str(form), COPIES, noun="forms"))
+    if KINDS[kind].scope == "query":
+        raise FeatureSetError(f"{place}: as compares the products of a list, in which all share one {kind}")
+    return str(form)
 
 
 def _copies(entry: Mapping[str, Any], name: str, kind: str, place: str) -> Iterable[Feature]:
@@ -264,14 +312,14 @@ def _check_references(features: tuple[Feature, ...], where: str) -> None:
                 f"{where}: features {other!r} and {feature.name!r} both match field {feature.sources[0].key!r}",
                 hint="remove one: the engine gives a field one score",
             )
-    scopes = {feature.name: feature.scope for feature in features}
+    scopes = {feature.name: feature.definition.scope for feature in features}
     usable = [name for name, scope in scopes.items() if scope in ("product", "query_product")]
     for feature in features:
-        of = feature.params.of if isinstance(feature.params, ValueParams) else None
-        if of is None or of in usable:
-            continue
-        fault = f"has {scopes[of]} scope" if of in scopes else "the set does not have"
-        raise FeatureSetError(
-            f"{where}: feature {feature.name!r} ({feature.kind}): of names feature {of!r}, which {fault}",
-            hint=suggestion(of, usable, noun="features that differ between products"),
-        )
+        for key, other in feature.params.reads.items():
+            if other in usable:
+                continue
+            fault = f"has {scopes[other]} scope" if other in scopes else "the set does not have"
+            raise FeatureSetError(
+                f"{where}: feature {feature.name!r} ({feature.kind}): {key} names feature {other!r}, which {fault}",
+                hint=suggestion(other, usable, noun="features that differ between products"),
+            )

@@ -9,6 +9,7 @@ out other types, which would compile again.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, Final, TypeVar, cast
 
@@ -22,18 +23,36 @@ try:
 except ImportError as error:
     raise MissingExtraError("numba", "serve") from error
 
-__all__ = ["beginnings", "bm25", "common", "contains", "frequencies", "ranks", "relative", "runs", "values", "weighted"]
+__all__ = [
+    "beginnings",
+    "bm25",
+    "common",
+    "compiled",
+    "contains",
+    "frequencies",
+    "heaviest",
+    "holds",
+    "ranks",
+    "relative",
+    "runs",
+    "softmax",
+    "values",
+    "weighted",
+    "without",
+    "zscore",
+]
 
 LARGEST: Final = float(np.finfo(np.float32).max)
 
-F = TypeVar("F", bound=Callable[..., None])
+F = TypeVar("F", bound=Callable[..., Any])
 
 
-def _compiled(signature: str) -> Callable[[F], F]:
+def compiled(signature: str) -> Callable[[F], F]:
+    """Compile a loop for these types alone, kept on disk, without the interpreter's lock and without reordered sums."""
     return cast("Callable[[F], F]", numba.njit(signature, cache=True, nogil=True, fastmath=False))
 
 
-@_compiled("void(i4[::1], i8[::1], i8[::1], i8[::1], i4[::1], i8[::1], i8[::1], i4[::1], i4[::1])")
+@compiled("void(i4[::1], i8[::1], i8[::1], i8[::1], i4[::1], i8[::1], i8[::1], i4[::1], i4[::1])")
 def frequencies(
     ids: Any, bounds: Any, rows: Any, lists: Any, asked: Any, ends: Any, starts: Any, tf: Any, hits: Any
 ) -> None:
@@ -60,7 +79,7 @@ def frequencies(
             at += width
 
 
-@_compiled("void(i4[::1], i8[::1], f8[::1], f8[::1], i8[::1], i8[::1], i8[::1], f4[::1])")
+@compiled("void(i4[::1], i8[::1], f8[::1], f8[::1], i8[::1], i8[::1], i8[::1], f4[::1])")
 def bm25(tf: Any, starts: Any, idf: Any, norms: Any, rows: Any, lists: Any, ends: Any, out: Any) -> None:
     """Σ idf · tf / (tf + norm) over the query's terms; the norm is the catalogue row's, NaN where it has no terms."""
     for group in range(len(lists) - 1):
@@ -75,7 +94,7 @@ def bm25(tf: Any, starts: Any, idf: Any, norms: Any, rows: Any, lists: Any, ends
             at += width
 
 
-@_compiled("void(i4[::1], i8[::1], f8[::1], f8[::1], i8[::1], i8[::1], i8[::1], f4[::1])")
+@compiled("void(i4[::1], i8[::1], f8[::1], f8[::1], i8[::1], i8[::1], i8[::1], f4[::1])")
 def weighted(tf: Any, starts: Any, weights: Any, lengths: Any, rows: Any, lists: Any, ends: Any, out: Any) -> None:
     """Weight of the query's terms that occur, over the weight of all of them."""
     for group in range(len(lists) - 1):
@@ -92,7 +111,7 @@ def weighted(tf: Any, starts: Any, weights: Any, lengths: Any, rows: Any, lists:
             at += width
 
 
-@_compiled("void(i4[::1], i8[::1], i8[::1], i8[::1], i4[::1], i8[::1], i4[::1])")
+@compiled("void(i4[::1], i8[::1], i8[::1], i8[::1], i4[::1], i8[::1], i4[::1])")
 def runs(ids: Any, bounds: Any, rows: Any, lists: Any, asked: Any, ends: Any, out: Any) -> None:
     """The longest run of consecutive query terms that stand in the candidate consecutively and in that order."""
     for group in range(len(lists) - 1):
@@ -109,7 +128,7 @@ def runs(ids: Any, bounds: Any, rows: Any, lists: Any, asked: Any, ends: Any, ou
             out[pair] = longest
 
 
-@_compiled("void(i4[::1], i8[::1], i8[::1], i8[::1], i4[::1], i8[::1], i4[::1], i4[::1], i4[::1])")
+@compiled("void(i4[::1], i8[::1], i8[::1], i8[::1], i4[::1], i8[::1], i4[::1], i4[::1], i4[::1])")
 def values(
     ids: Any, bounds: Any, rows: Any, lists: Any, asked: Any, ends: Any, named: Any, held: Any, covered: Any
 ) -> None:
@@ -142,7 +161,7 @@ def values(
                 covered[pair] += of_any[term]
 
 
-@_compiled("void(i4[::1], i8[::1], i8[::1], i8[::1], i8[::1], i4[::1], i8[::1], i4[::1], b1[::1])")
+@compiled("void(i4[::1], i8[::1], i8[::1], i8[::1], i8[::1], i4[::1], i8[::1], i4[::1], b1[::1])")
 def beginnings(
     codes: Any, cuts: Any, bounds: Any, rows: Any, lists: Any, asked: Any, ends: Any, prefix: Any, equal: Any
 ) -> None:
@@ -162,7 +181,7 @@ def beginnings(
                 equal[pair] |= alike == width and alike == size
 
 
-@_compiled("void(i8[::1], i8[::1], i8[::1], i8[::1], i8[::1], i8[::1], i4[::1])")
+@compiled("void(i8[::1], i8[::1], i8[::1], i8[::1], i8[::1], i8[::1], i4[::1])")
 def common(grams: Any, bounds: Any, rows: Any, lists: Any, asked: Any, ends: Any, out: Any) -> None:
     """Trigrams that the query and the candidate share; both are ascending without repetition."""
     for group in range(len(lists) - 1):
@@ -180,7 +199,7 @@ def common(grams: Any, bounds: Any, rows: Any, lists: Any, asked: Any, ends: Any
                     there += 1
 
 
-@_compiled("void(f8[::1], i8[::1], f8[::1], i8[::1], f4[::1])")
+@compiled("void(f8[::1], i8[::1], f8[::1], i8[::1], f4[::1])")
 def contains(numbers: Any, lists: Any, asked: Any, ends: Any, out: Any) -> None:
     """1 where the query says the candidate's number, 0 where not, NaN where the candidate has none."""
     for group in range(len(lists) - 1):
@@ -192,7 +211,7 @@ def contains(numbers: Any, lists: Any, asked: Any, ends: Any, out: Any) -> None:
             out[pair] = found
 
 
-@_compiled("void(f8[::1], i8[::1], f4[::1])")
+@compiled("void(f8[::1], i8[::1], f4[::1])")
 def relative(values: Any, lists: Any, out: Any) -> None:
     """Each value over the mean of its list's values that are not NaN; NaN where that is none, 0, or beyond float32."""
     for group in range(len(lists) - 1):
@@ -207,7 +226,7 @@ def relative(values: Any, lists: Any, out: Any) -> None:
             out[pair] = share if abs(share) <= LARGEST else np.nan
 
 
-@_compiled("void(f8[::1], i8[::1], b1, f4[::1])")
+@compiled("void(f8[::1], i8[::1], b1, f4[::1])")
 def ranks(values: Any, lists: Any, share: bool, out: Any) -> None:
     """Rank of each value among its list's values that are not NaN, 1 the greatest, equals sharing the mean of theirs.
 
@@ -230,3 +249,108 @@ def ranks(values: Any, lists: Any, share: bool, out: Any) -> None:
                 out[pair] = (count + 0.5 - rank) / count
             else:
                 out[pair] = rank
+
+
+@compiled("void(f8[::1], i8[::1], f4[::1])")
+def zscore(values: Any, lists: Any, out: Any) -> None:
+    """Each value in standard deviations from the mean of its list's values that are not NaN; 0 for NaN and no deviation."""
+    for group in range(len(lists) - 1):
+        total, count, greatest = 0.0, 0, 0.0
+        for pair in range(lists[group], lists[group + 1]):
+            if values[pair] == values[pair]:
+                total += values[pair]
+                count += 1
+                greatest = max(greatest, abs(values[pair]))
+        mean = total / count if count else 0.0
+        squares = 0.0
+        for pair in range(lists[group], lists[group + 1]):
+            if values[pair] == values[pair]:
+                squares += (values[pair] - mean) ** 2
+        deviation = math.sqrt(squares / count) if count else 0.0
+        for pair in range(lists[group], lists[group + 1]):
+            # What float32 hardly tells apart is no variation; neither is what overflows.
+            score = (values[pair] - mean) / deviation if 1e-6 * greatest < deviation < np.inf else 0.0
+            out[pair] = score if abs(score) <= LARGEST else 0.0
+
+
+@compiled("void(f4[::1], b1[::1], i8[::1], f8[::1])")
+def softmax(scores: Any, known: Any, lists: Any, out: Any) -> None:
+    """exp(score) over the sum of these in the list; 0 for a row that is not known."""
+    for group in range(len(lists) - 1):
+        greatest = -np.inf
+        for pair in range(lists[group], lists[group + 1]):
+            if known[pair]:
+                greatest = max(greatest, scores[pair])
+        total = 0.0
+        for pair in range(lists[group], lists[group + 1]):
+            out[pair] = math.exp(scores[pair] - greatest) if known[pair] else 0.0
+            total += out[pair]
+        for pair in range(lists[group], lists[group + 1]):
+            out[pair] = out[pair] / total if total > 0 else 0.0
+
+
+@compiled("void(i4[::1], i8[::1], f8[::1], f8[::1], i8[::1], i8[::1], i8[::1], f4[::1])")
+def heaviest(tf: Any, starts: Any, weights: Any, lengths: Any, rows: Any, lists: Any, ends: Any, out: Any) -> None:
+    """The greatest weight of the query's terms that do not occur, 0 where all do."""
+    for group in range(len(lists) - 1):
+        first, width, at = ends[group], ends[group + 1] - ends[group], starts[group]
+        for pair in range(lists[group], lists[group + 1]):
+            greatest = 0.0 if width > 0 and lengths[rows[pair]] > 0 else np.nan
+            for term in range(width):
+                if tf[at + term] == 0:
+                    greatest = max(greatest, weights[first + term])
+            out[pair] = greatest if lengths[rows[pair]] > 0 else np.nan
+            at += width
+
+
+@compiled("void(i4[::1], i8[::1], i8[::1], i8[::1], i4[::1], i8[::1], f4[::1])")
+def holds(ids: Any, bounds: Any, rows: Any, lists: Any, asked: Any, ends: Any, out: Any) -> None:
+    """1 where the candidate has one of the list's terms, 0 where none, NaN where there are no terms on either side."""
+    for group in range(len(lists) - 1):
+        first, last = ends[group], ends[group + 1]
+        for pair in range(lists[group], lists[group + 1]):
+            start, end = bounds[rows[pair]], bounds[rows[pair] + 1]
+            found = 0.0 if last > first and end > start else np.nan
+            for token in range(start, end):
+                for term in range(first, last):
+                    if ids[token] == asked[term]:
+                        found = 1.0
+            out[pair] = found
+
+
+@compiled("b1(i4, i4[::1], i8, i8)")
+def _among(term: Any, terms: Any, first: Any, last: Any) -> Any:
+    """Whether a term is one of terms[first:last]."""
+    found = False
+    for at in range(first, last):
+        found |= terms[at] == term
+    return found
+
+
+@compiled("void(i4[::1], i8[::1], i8[::1], i8[::1], i4[::1], i8[::1], i4[::1], i8[::1], i4[::1], i4[::1], i8, f4[::1])")
+def without(
+    ids: Any, bounds: Any, rows: Any, lists: Any, asked: Any, ends: Any, endings: Any, cuts: Any, before: Any,
+    after: Any, reach: Any, out: Any,
+) -> None:  # fmt: skip
+    """1 where the candidate says that it is without the list's term, 0 where not, NaN without terms on either side.
+
+    It says so by a term of ``before`` at most ``reach`` terms ahead of it and in the same value, by one of ``after`` just
+    behind it, or by one of the list's ``endings`` (whose bounds are ``cuts``).
+    """
+    for group in range(len(lists) - 1):
+        for pair in range(lists[group], lists[group + 1]):
+            start, end = bounds[rows[pair]], bounds[rows[pair] + 1]
+            said, thing = start - reach - 1, start - 2  # where a term of before, and the list's, stood last
+            found = False
+            for token in range(start, end if ends[group + 1] > ends[group] else start):
+                term = ids[token]
+                found |= _among(term, endings, cuts[group], cuts[group + 1])
+                found |= thing == token - 1 and _among(term, after, 0, len(after))
+                if term == GAP:
+                    said = token - reach - 1
+                if _among(term, asked, ends[group], ends[group + 1]):
+                    thing = token
+                    found |= token - said <= reach
+                if _among(term, before, 0, len(before)):
+                    said = token
+            out[pair] = (1.0 if found else 0.0) if ends[group + 1] > ends[group] and end > start else np.nan

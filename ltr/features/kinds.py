@@ -8,11 +8,19 @@ from __future__ import annotations
 
 from typing import Final
 
-from ltr.features import lexical, listwise, product, query, semantic, spelling
+from ltr.features import exclusion, judged, lexical, listwise, product, query, salience, semantic, spelling
 from ltr.features.params import Kind
 
 __all__ = ["KINDS"]
 
 KINDS: Final[dict[str, Kind]] = (
-    lexical.KINDS | spelling.KINDS | semantic.KINDS | product.KINDS | listwise.KINDS | query.KINDS
+    lexical.KINDS
+    | salience.KINDS
+    | exclusion.KINDS
+    | spelling.KINDS
+    | semantic.KINDS
+    | product.KINDS
+    | listwise.KINDS
+    | query.KINDS
+    | judged.KINDS
 )

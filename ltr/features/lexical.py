@@ -15,28 +15,39 @@ from pydantic import Field
 
 from ltr.errors import CandidateError
 from ltr.features.columns import Columns
-from ltr.features.params import FieldParams, Floats, Kind, Offsets, TextParams, finite
+from ltr.features.params import FieldParams, Floats, Kind, Offsets, PartParams, TextParams, finite
 from ltr.features.terms import Tokens
 
-__all__ = ["KINDS", "bm25", "coverage", "keyword", "length", "match", "phrase", "unmatched"]
+__all__ = [
+    "KINDS",
+    "Frequencies",
+    "bm25",
+    "coverage",
+    "frequencies",
+    "keyword",
+    "length",
+    "match",
+    "phrase",
+    "unmatched",
+]
 
 Per = Annotated[Literal["query", "field"], Field(description="what the count is divided by")]
 
 
-class Bm25Params(TextParams):
+class Bm25Params(PartParams):
     """Saturation and length normalisation."""
 
     k1: float = Field(1.2, ge=0, description="saturation of tf")
     b: float = Field(0.75, ge=0, le=1, description="length normalisation")
 
 
-class CoverageParams(TextParams):
+class CoverageParams(PartParams):
     """Weights of the terms."""
 
     idf: bool = Field(False, description="weigh terms by their idf in the field")
 
 
-class PhraseParams(TextParams):
+class PhraseParams(PartParams):
     """The denominator."""
 
     per: Per = "query"
@@ -49,7 +60,7 @@ class KeywordParams(TextParams):
 
 
 @dataclass(frozen=True)
-class _Frequencies:
+class Frequencies:
     """How often each query term occurs in each candidate; laid out as ``kernels.frequencies`` says."""
 
     tokens: Tokens
@@ -73,15 +84,20 @@ def match(columns: Columns, groups: Offsets, *, params: FieldParams) -> Floats:
 def bm25(columns: Columns, groups: Offsets, *, params: Bm25Params) -> Floats:
     """BM25 as Lucene has it since 8.0 (Robertson & Zaragoza, FnTIR 2009); see ltr.text.bm25.
 
-    bm25 = Σ idf(t) · tf / (tf + k1 · (1 − b + b · length / average length)),  over the query's terms t
+        bm25 = Σ idf(t) · tf / (tf + k1 · (1 − b + b · length / average length)),  over the query's terms t
+
+    NaN, of the part unwanted, where the query excludes nothing.
     """
     from ltr.features import kernels
 
-    found = _frequencies(columns, groups, params.key)
+    columns = columns.part(params.part)
+    found = frequencies(columns, groups, params.key)
     tokens, (terms, ends) = found.tokens, columns.terms
-    norms = columns.state.once(("norms", params), lambda: _norms(tokens, params))
+    norms = columns.state.once(("norms", params.key, params.k1, params.b), lambda: _norms(tokens, params))
     out = np.empty(len(columns.rows), dtype=np.float32)
     kernels.bm25(found.tf, found.starts, tokens.idf[terms], norms, columns.rows, groups, ends, out)
+    if params.part == "unwanted":
+        out[columns.of_query("terms", groups) == 0] = np.nan
     return out
 
 
@@ -94,7 +110,8 @@ def coverage(columns: Columns, groups: Offsets, *, params: CoverageParams) -> Fl
     """
     from ltr.features import kernels
 
-    found = _frequencies(columns, groups, params.key)
+    columns = columns.part(params.part)
+    found = frequencies(columns, groups, params.key)
     terms, ends = columns.terms
     weights = found.tokens.idf[terms] if params.idf else np.ones(len(terms))
     out = np.empty(len(columns.rows), dtype=np.float32)
@@ -107,7 +124,7 @@ def unmatched(columns: Columns, groups: Offsets, *, params: TextParams) -> Float
 
     unmatched = (terms of the field not in the query) / (terms of the field)
     """
-    found = _frequencies(columns, groups, params.key)
+    found = frequencies(columns, groups, params.key)
     lengths = found.tokens.lengths[columns.rows]
     return _ratio(lengths - found.hits, lengths)
 
@@ -121,6 +138,7 @@ def phrase(columns: Columns, groups: Offsets, *, params: PhraseParams) -> Floats
     """
     from ltr.features import kernels
 
+    columns = columns.part(params.part)
     tokens = columns.state.tokens[params.key]
     terms, ends = columns.terms
 
@@ -174,11 +192,11 @@ KINDS: Final = {
 }
 
 
-def _frequencies(columns: Columns, groups: Offsets, key: str) -> _Frequencies:
-    """Counted once for all kinds that read the field."""
+def frequencies(columns: Columns, groups: Offsets, key: str) -> Frequencies:
+    """Occurrences of the queries' terms in one field: counted once for all kinds that read the field."""
     from ltr.features import kernels
 
-    def count() -> _Frequencies:
+    def count() -> Frequencies:
         tokens = columns.state.tokens[key]
         terms, ends = columns.terms
         starts = np.zeros(len(groups), dtype=np.int64)
@@ -186,7 +204,7 @@ def _frequencies(columns: Columns, groups: Offsets, key: str) -> _Frequencies:
         tf = np.zeros(starts[-1], dtype=np.int32)
         hits = np.zeros(len(columns.rows), dtype=np.int32)
         kernels.frequencies(tokens.ids, tokens.bounds, columns.rows, groups, terms, ends, starts, tf, hits)
-        return _Frequencies(tokens, tf, starts, hits)
+        return Frequencies(tokens, tf, starts, hits)
 
     return columns.once(("frequencies", key), count)
 

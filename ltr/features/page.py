@@ -1,23 +1,30 @@
-"""features/README.md: every kind with its scope, formula and parameters, written from the docstrings.
+"""features/README.md: every kind with its scope, formula and parameters, from the docstrings; what it costs and is worth,
+from measured.json beside it.
 
-``python -m ltr.features.page`` writes it; a test checks that it is up to date.
+``python -m ltr.features.page`` writes it, and so do the two benchmarks that measure; a test checks that it is up to date.
 """
 
 from __future__ import annotations
 
 import inspect
+import json
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final, Literal, get_args, get_origin
+from typing import Any, Final, Literal, Union, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
 from ltr.features.definition import COPIES
 from ltr.features.kinds import KINDS
+from ltr.features.negation import NEGATIONS
 from ltr.features.params import Kind, Scope
 
-__all__ = ["catalogue_page"]
+__all__ = ["MEASURED", "catalogue_page", "write"]
+
+MEASURED: Final = "measured.json"
+
+_UNKNOWN: Final = "not measured"
 
 _HEAD: Final = """\
 # Feature sets
@@ -33,31 +40,73 @@ name = "title_bm25"         # one name everywhere: column, model input, engine f
 kind = "bm25"               # a kind of the table below; further keys are its parameters
 field = "title"
 also = ["relative"]         # a copy of list scope: title_bm25_relative
+as = "zscore"               # or instead of the value: title_bm25 itself is what it is worth in its list
 missing = 0.0               # else NaN, which the ranker sees as missing
 ```
 
-A value is missing where the product is not in the catalogue, or the field is empty. No value is ever infinite.
-`also` takes {copies}. The state holds a field only in the forms that the set's kinds read.
+`part` asks for one part of a query alone: of "wine glasses without stem", `"wanted"` is "wine glasses" and `"unwanted"`
+"stem". Other queries are wanted whole, and their unwanted part is missing. The words that part a query are English
+({words}) and known to the analyzers {known}.
 
-This page is generated from the docstrings: `python -m ltr.features.page`.
+A value is missing where the product is not in the catalogue, or the field is empty. No value is ever infinite.
+`also` takes {copies}, `as` the same; other features read the value itself. The state holds a field only in the forms that the set's kinds read.
+
+This page is generated from the docstrings and from measured.json: `python -m ltr.features.page`.
 """
 
 
-def catalogue_page() -> str:
-    """The text of features/README.md."""
-    copies = " and ".join(f'`"{kind}"` (`<name>_{ending}`)' for kind, ending in COPIES.items())
-    return "\n".join([_HEAD.format(copies=copies), *_table(), *_sections()]) + "\n"
+def catalogue_page(measured: Mapping[str, Any] | None = None) -> str:
+    """The text of features/README.md; ``measured`` is what measured.json holds."""
+    figures = measured or {}
+    copies = ", ".join(f'`"{kind}"` (`<name>_{ending}`)' for kind, ending in COPIES.items())
+    words, known = ", ".join(NEGATIONS["english"]), " and ".join(f'`"{name}"`' for name in NEGATIONS)
+    head = _HEAD.format(copies=copies, words=words, known=known)
+    return "\n".join([head, *_table(figures), *_measuring(figures), *_sections()]) + "\n"
 
 
-def _table() -> Iterator[str]:
+def write(directory: Path) -> None:
+    """Write README.md into the directory of the feature sets."""
+    path = directory / MEASURED
+    measured = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    (directory / "README.md").write_text(catalogue_page(measured), encoding="utf-8")
+
+
+def _table(measured: Mapping[str, Any]) -> Iterator[str]:
     yield "## Kinds"
     yield ""
-    yield "| kind | scope | parameters | what it says |"
-    yield "|---|---|---|---|"
+    yield "| kind | scope | parameters | what it says | cost, µs | worth, nDCG@10 |"
+    yield "|---|---|---|---|---|---|"
     for name in sorted(KINDS):
         kind = KINDS[name]
         keys = ", ".join(f"`{key}`" for key in kind.params.model_fields) or "–"
-        yield f"| [`{name}`](#{name}) | {_scope(kind.scope)} | {keys} | {_paragraphs(kind)[0]} |"
+        cells = [f"[`{name}`](#{name})", _scope(kind.scope), keys, _paragraphs(kind)[0]]
+        yield f"| {' | '.join([*cells, _cost(measured, name), _worth(measured, name)])} |"
+
+
+def _measuring(measured: Mapping[str, Any]) -> Iterator[str]:
+    """How each column was measured, and when, on what, and by which command."""
+    for part in ("cost", "worth"):
+        if part in measured:
+            told = measured[part]
+            yield f"\n{part.capitalize()}: {told['note']}. {told['machine']}, {told['date']}, `{told['command']}`."
+
+
+def _cost(measured: Mapping[str, Any], kind: str) -> str:
+    figure = measured.get("cost", {}).get("kinds", {}).get(kind)
+    return _UNKNOWN if figure is None else f"{float(format(figure['value'], '.2g')):,g} a {figure['unit']}"
+
+
+def _worth(measured: Mapping[str, Any], kind: str) -> str:
+    """The fall without the kind; a dash where no set that was measured has it."""
+    figures = measured.get("worth", {}).get("kinds", {})
+    if kind not in figures:
+        return _UNKNOWN
+    figure = figures[kind]
+    if figure is None:
+        return "–"
+    where = "" if figure["on"] == "msrd" else f", {figure['on']}"
+    low, high = (f"{figure[end]:.4f}".replace("-", "−") for end in ("low", "high"))
+    return f"{figure['value']:+.4f}".replace("-", "−") + f" ({low} to {high}){where}"
 
 
 def _sections() -> Iterator[str]:
@@ -92,8 +141,10 @@ def _default(info: FieldInfo) -> str:
 
 def _choices(info: FieldInfo) -> str:
     annotation: Any = info.annotation
+    if get_origin(annotation) is Union:  # a choice or none
+        annotation = get_args(annotation)[0]
     return f": {', '.join(map(str, get_args(annotation)))}" if get_origin(annotation) is Literal else ""
 
 
 if __name__ == "__main__":
-    Path("features/README.md").write_text(catalogue_page(), encoding="utf-8")
+    write(Path("features"))

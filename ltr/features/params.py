@@ -16,6 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from ltr.features.negation import Part
+
 if TYPE_CHECKING:
     from ltr.datasets import FieldType
     from ltr.features.columns import Columns
@@ -28,6 +30,7 @@ __all__ = [
     "Kind",
     "Offsets",
     "Params",
+    "PartParams",
     "Scope",
     "Source",
     "TextParams",
@@ -39,7 +42,7 @@ Floats = NDArray[np.float32]
 Offsets = NDArray[np.int64]
 
 Scope = Literal["product", "query", "query_product", "list"]
-Form = Literal["named", "tokens", "strings", "vectors", "numbers"]
+Form = Literal["named", "tokens", "strings", "vectors", "sentences", "numbers"]
 
 # The types of catalogue field that can be held in each form; "named" is held by the engine and only has to exist.
 FORMS: Final[dict[Form, tuple[FieldType, ...]]] = {
@@ -47,6 +50,7 @@ FORMS: Final[dict[Form, tuple[FieldType, ...]]] = {
     "tokens": ("text", "keyword"),
     "strings": ("text", "keyword"),
     "vectors": ("text", "keyword"),
+    "sentences": ("text", "keyword"),
     "numbers": ("number", "boolean"),
 }
 
@@ -72,6 +76,15 @@ class Params(BaseModel):
     def sources(self, form: Form | None) -> tuple[Source, ...]:
         """What the state must hold, given the form that the kind reads."""
         return ()
+
+    def encodes(self, form: Form | None) -> bool:
+        """Whether the query's vector is needed, given the same."""
+        return form in ("vectors", "sentences")
+
+    @property
+    def reads(self) -> dict[str, str]:
+        """Other features of the set that it reads, by the parameter that names them."""
+        return {}
 
 
 class FieldParams(Params):
@@ -113,6 +126,14 @@ class TextParams(Params):
         return self.field or "+".join(self.fields)
 
 
+class PartParams(TextParams):
+    """A kind that compares such fields with the query, or with a part of it."""
+
+    part: Part | None = Field(
+        None, description="of a query that excludes something (“without …”) only this part; else the whole"
+    )
+
+
 class ValueParams(Params):
     """A list kind: it compares a number field, or another feature, over the candidates."""
 
@@ -128,6 +149,11 @@ class ValueParams(Params):
     def sources(self, form: Form | None) -> tuple[Source, ...]:
         """The field; another feature reads its own."""
         return (Source(form, (self.field,)),) if form and self.field else ()
+
+    @property
+    def reads(self) -> dict[str, str]:
+        """The feature compared."""
+        return {"of": self.of} if self.of else {}
 
 
 class Compute(Protocol):
@@ -148,12 +174,14 @@ class Kind:
         compute: the function; its name is the kind's name and its docstring the kind's definition.
         params: what a feature set may say.
         form: how the state must hold the field; None where no field is read.
+        learnt: whether it reads the memory of judged queries, which is made anew of each split's fit side.
     """
 
     scope: Scope
     compute: Compute
     params: type[Params] = Params
     form: Form | None = None
+    learnt: bool = False
 
 
 def finite(values: NDArray[Any]) -> Floats:

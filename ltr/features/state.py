@@ -22,14 +22,14 @@ from ltr.datasets import FieldType
 from ltr.errors import BundleError, DataError, FeatureSetError, suggestion
 from ltr.features.definition import FeatureSet
 from ltr.features.params import FORMS, Source
-from ltr.features.terms import Strings, Tokens, join, read, spell, tokenise
+from ltr.features.terms import Strings, Tokens, join, read, sentences, spell, tokenise
 from ltr.frames import check
 from ltr.progress import bar
 
 if TYPE_CHECKING:
     from ltr.encoders import Encoder
 
-__all__ = ["Schema", "State", "build", "load"]
+__all__ = ["Schema", "Sentences", "State", "build", "load"]
 
 T = TypeVar("T")
 
@@ -51,6 +51,14 @@ class Schema:
 
 
 @dataclass(frozen=True)
+class Sentences:
+    """Vectors of all products' sentences; ``bounds[row]`` to ``bounds[row + 1]`` are a product's."""
+
+    vectors: NDArray[np.float32]
+    bounds: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
 class State:
     """Products and what is known of them; get one from ``build`` or ``load``.
 
@@ -64,6 +72,7 @@ class State:
     strings: Mapping[str, Strings]
     numbers: Mapping[str, NDArray[np.float64]]
     vectors: Mapping[str, NDArray[np.float32]]
+    sentences: Mapping[str, Sentences]
     encoded: Mapping[str, NDArray[np.bool_]]  # whether a row has a text that its vector stands for
     vocabulary: Mapping[str, int]
     version: str
@@ -107,6 +116,9 @@ class State:
                 np.save(f"{stem}.bounds.npy", values.bounds)
             elif source.form == "vectors":
                 np.save(f"{stem}.vectors.npy", self.vectors[source.key])
+            elif source.form == "sentences":
+                np.save(f"{stem}.vectors.npy", self.sentences[source.key].vectors)
+                np.save(f"{stem}.bounds.npy", self.sentences[source.key].bounds)
         header = {"version": self.version, "as_of": self.as_of, **asdict(self.schema)}
         (directory / "state.json").write_text(json.dumps(header, indent=2) + "\n", encoding="utf-8")
 
@@ -141,10 +153,11 @@ def build(
     vocabulary: dict[str, int] = {}
     tokens = _tokens(products, sources, feature_set.analyzer, vocabulary)
     strings = {source.key: spell(read(products, source.fields)) for source in sources if source.form == "strings"}
-    vectors = _vectors(products, sources, encoder)
+    vectors, told = _vectors(products, sources, encoder), _sentences(products, sources, encoder)
     return State(
-        products, schema, tokens, strings, _numbers(products, sources), vectors, _encoded(products, sources), vocabulary,
-        version=_version(products, schema, encoder.digest if encoder and vectors else ""), as_of=as_of,
+        products, schema, tokens, strings, _numbers(products, sources), vectors, told, _encoded(products, sources),
+        vocabulary,
+        version=_version(products, schema, encoder.digest if encoder and (vectors or told) else ""), as_of=as_of,
     )  # fmt: skip
 
 
@@ -164,6 +177,7 @@ def load(directory: Path) -> State:
         tokens: dict[str, Tokens] = {}
         strings: dict[str, Strings] = {}
         vectors: dict[str, NDArray[np.float32]] = {}
+        told: dict[str, Sentences] = {}
         for number, source in enumerate(sources):
             stem = directory / f"{number:03d}"
             if source.form == "tokens":
@@ -173,8 +187,11 @@ def load(directory: Path) -> State:
                 strings[source.key] = Strings(values, _array(f"{stem}.bounds.npy"))
             elif source.form == "vectors":
                 vectors[source.key] = np.load(f"{stem}.vectors.npy", mmap_mode="r", allow_pickle=False)
+            elif source.form == "sentences":
+                encoded = np.load(f"{stem}.vectors.npy", mmap_mode="r", allow_pickle=False)
+                told[source.key] = Sentences(encoded, _array(f"{stem}.bounds.npy"))
         return State(
-            products, schema, tokens, strings, _numbers(products, sources), vectors, _encoded(products, sources),
+            products, schema, tokens, strings, _numbers(products, sources), vectors, told, _encoded(products, sources),
             vocabulary, version=header["version"], as_of=header["as_of"],
         )  # fmt: skip
     except (OSError, EOFError, KeyError, TypeError, ValueError, pl.exceptions.PolarsError) as error:
@@ -244,18 +261,29 @@ def _vectors(
     products: pl.DataFrame, sources: Sequence[Source], encoder: Encoder | None
 ) -> dict[str, NDArray[np.float32]]:
     wanted = [source for source in sources if source.form == "vectors"]
-    if not wanted:
-        return {}
-    if encoder is None:
-        raise FeatureSetError(
-            f"vectors of {[source.key for source in wanted]} need an encoder", hint="set [encoder] model in experiment.toml"
-        )  # fmt: skip
     return {
-        source.key: np.ascontiguousarray(
-            encoder.encode([". ".join(cells) for cells in read(products, source.fields)]), dtype=np.float32
-        )
+        source.key: _vectors_of([". ".join(cells) for cells in read(products, source.fields)], source, encoder)
         for source in wanted
     }
+
+
+def _sentences(products: pl.DataFrame, sources: Sequence[Source], encoder: Encoder | None) -> dict[str, Sentences]:
+    found: dict[str, Sentences] = {}
+    for source in sources:
+        if source.form == "sentences":
+            texts = [sentences(cells) for cells in read(products, source.fields)]
+            bounds = np.zeros(len(texts) + 2, dtype=np.int64)
+            np.cumsum([*map(len, texts), 0], out=bounds[1:])
+            found[source.key] = Sentences(_vectors_of([text for own in texts for text in own], source, encoder), bounds)
+    return found
+
+
+def _vectors_of(texts: Sequence[str], source: Source, encoder: Encoder | None) -> NDArray[np.float32]:
+    if encoder is None:
+        raise FeatureSetError(
+            f"vectors of {[source.key]} need an encoder", hint="set [encoder] model in experiment.toml"
+        )
+    return np.ascontiguousarray(encoder.encode(texts), dtype=np.float32)
 
 
 def _version(products: pl.DataFrame, schema: Schema, encoder: str) -> str:

@@ -14,10 +14,12 @@ the catalogue lacks. Between two values of a list (or two fields read as one) st
 
 from __future__ import annotations
 
+import re
 from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from typing import Final
 
 import numpy as np
@@ -29,6 +31,7 @@ from ltr.text import TermStatistics, analyzer
 
 __all__ = [
     "GAP",
+    "MAX_SENTENCES",
     "UNKNOWN",
     "Strings",
     "Tokens",
@@ -36,14 +39,18 @@ __all__ = [
     "join",
     "plain",
     "read",
+    "sentences",
     "spell",
     "tokenise",
     "trigrams",
 ]
 
 GAP: Final = -2
+MAX_SENTENCES: Final = 64  # of one product: the work of encoding it has a bound
 UNKNOWN: Final = -1  # a query's term that no product has; never in Tokens
 
+# A line, or what ends in a mark and a space; a point within a number or a name's initial is no end before a small letter.
+_SENTENCE: Final = re.compile(r"[\r\n]+|(?<=[.!?…])\s+(?=[^\sa-z])|(?<=[。！？])")
 _APOSTROPHES: Final = str.maketrans("", "", "'’")
 # A code point has 21 bits, so three fit one int64 without a table of trigrams.
 _BITS: Final = 21
@@ -144,6 +151,16 @@ def read(products: pl.DataFrame, fields: Sequence[str]) -> list[list[str]]:
     """
     columns = [_strings(products[field]).to_list() for field in fields]
     return [[value for cell in row for value in _values(cell) if value] for row in zip(*columns, strict=True)]
+
+
+def sentences(cells: Sequence[str]) -> list[str]:
+    """Sentences and lines of a product's values, at most the first MAX_SENTENCES.
+
+    >>> sentences(["Holds 1.5 l. Has no lid!", "Steel\\nDishwasher safe"])
+    ['Holds 1.5 l.', 'Has no lid!', 'Steel', 'Dishwasher safe']
+    """
+    found = (part.strip() for cell in cells for part in _SENTENCE.split(cell))
+    return list(islice((part for part in found if any(map(str.isalnum, part))), MAX_SENTENCES))
 
 
 def tokenise(values: Sequence[Sequence[str]], name: str, vocabulary: dict[str, int]) -> Tokens:

@@ -61,6 +61,9 @@ def fit(config: RankerConfig, fit_pairs: pl.DataFrame, dev_pairs: pl.DataFrame |
 
 def check(config: RankerConfig, *, features: Sequence[str]) -> None:
     """Raise, without data, the RankerError that ``fit`` would raise for a parameter or a monotone direction."""
+    from ltr.rankers.started import check as check_start
+
+    check_start(config.start, features)
     importlib.import_module(LIBRARIES[config.library]).check(config, features=features)
 
 

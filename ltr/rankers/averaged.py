@@ -8,7 +8,6 @@ any of them. A directory holds them as 0, 1, … beside a ranker.txt that names 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import statistics
 from collections.abc import Sequence
@@ -70,7 +69,9 @@ class Averaged:
         members = []
         for number, (ranker, rounds) in enumerate(zip(self.rankers, self.rounds, strict=True)):
             ranker.save(directory / str(number))
-            members.append({"directory": str(number), "rounds": rounds, "sha256": _header(directory / str(number))})
+            members.append(
+                {"directory": str(number), "rounds": rounds, "sha256": saved.header(directory / str(number))}
+            )
         median = statistics.median_low(self.rounds)
         text = json.dumps({"members": members}, indent=2) + "\n"
         saved.write(saved.Saved("averaged", VERSION, self.features, median, text), directory)
@@ -126,7 +127,7 @@ def restore(directory: Path) -> Averaged:
     found = []
     for number, (_, promised) in enumerate(members):
         member = directory / str(number)
-        if _header(member) != promised:
+        if saved.header(member) != promised:
             raise RankerError(f"{member / 'ranker.json'} is not the one that was saved (SHA-256 differs)", hint=_COPY)
         found.append(rankers.restore(member))
     return Averaged(tuple(found), tuple(rounds for rounds, _ in members))
@@ -147,14 +148,3 @@ def merged(forests: Sequence[Forest]) -> Forest:
         trees += [replace(tree, value=tree.value / share) for tree in one.trees]
     base = sum(one.base_score for one in forests) / len(forests)
     return replace(forests[0], trees=tuple(trees), base_score=base, average_output=False)
-
-
-def _header(member: Path) -> str:
-    """SHA-256 of a member's ranker.json, which holds that of its ranker.txt."""
-    path = member / "ranker.json"
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError as error:
-        raise RankerError(
-            f"{path} cannot be read: {error.strerror}", hint="restore the directory from a copy"
-        ) from error

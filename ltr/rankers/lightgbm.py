@@ -31,6 +31,7 @@ from ltr.errors import MissingExtraError, RankerError
 from ltr.progress import bar
 from ltr.rankers import Fitted, checks, saved
 from ltr.rankers.lists import Lists, judged_lists
+from ltr.rankers.started import Start, Started, begin
 
 try:
     with checks.idle_threads_asleep():
@@ -152,14 +153,15 @@ def fit(
             curve.extend(float(result[2]) for result in env.evaluation_result_list)
             advance(1)
 
-        fitting = _dataset(judged, features)
+        start = begin(config.start, judged, features)
+        fitting = _dataset(judged, features, start=start)
         # After `record`, which must see the last round too: stopping leaves the loop at once.
         stop = lightgbm.early_stopping(config.patience, verbose=False)
         booster = lightgbm.train(
             chosen,
             fitting,
             num_boost_round=rounds,
-            valid_sets=[] if dev is None else [_dataset(dev, features, reference=fitting)],
+            valid_sets=[] if dev is None else [_dataset(dev, features, reference=fitting, start=start)],
             valid_names=[] if dev is None else ["dev"],
             callbacks=[record] if dev is None else [record, stop],
             keep_training_booster=True,  # else LightGBM writes and reads the text once more than needed
@@ -168,7 +170,8 @@ def fit(
         best = booster.best_iteration if booster.best_iteration > 0 else booster.current_iteration()
         # The number of threads decides nothing, so the text does not depend on the machine that it was fitted on.
         text = re.sub(r"(?m)^\[num_threads: \d+\]$", "[num_threads: 0]", booster.model_to_string(num_iteration=best))
-    ranker = LightGBMRanker(tuple(features), best, text)
+    forest = LightGBMRanker(tuple(features), best, text)
+    ranker = forest if start is None else Started(forest, start)
     dropped = judged.dropped | (dev.dropped if dev else {})
     return Fitted(ranker, best, curve, time.perf_counter() - started, dropped)
 
@@ -256,9 +259,16 @@ def _silent() -> Iterator[None]:
         os.close(nowhere)
 
 
-def _dataset(lists: Lists, features: Sequence[str], *, reference: lightgbm.Dataset | None = None) -> lightgbm.Dataset:
+def _dataset(
+    lists: Lists,
+    features: Sequence[str],
+    *,
+    reference: lightgbm.Dataset | None = None,
+    start: Start | None = None,
+) -> lightgbm.Dataset:
     return lightgbm.Dataset(
         lists.matrix,
+        init_score=None if start is None else start.of(lists.matrix, features),
         label=lists.grades,
         # Evaluation counts every query once, so dev does too.
         weight=lists.weights if reference is None else None,

@@ -4,14 +4,16 @@
 
 ``ndcg`` climbs mean nDCG@k itself (``ltr.rankers.ascent``), first from the logistic solution, then from random starts;
 a round is a sweep over all weights. ``logistic`` is RankNet's loss (``ltr.rankers.logistic``); a round is a step of
-Newton's method. Both end by themselves, mostly within 10 rounds, and keep the round that is best on dev. ``monotone``
-fixes a weight's sign. One seed makes one ranker on one machine; elsewhere last digits may differ, as numpy's matrix
+Newton's method. Both end by themselves, mostly within 10 rounds, and keep the round that is best on dev. ``listnet`` is
+ListNet's loss (``ltr.rankers.listnet``), by Newton's method too, but keeps its last round: the solution is one, l2 is
+what holds it back, and of few dev lists the best of some steps is chance. ``monotone`` fixes a weight's sign. One seed makes one ranker on one machine; elsewhere last digits may differ, as numpy's matrix
 products do.
 
-nDCG has no weights of products. A product's confidence there shrinks its gain, gain × weight, and a list counts by its
-mean weight; the logistic loss weighs a pair by both products' confidences.
+nDCG has no weights of products. A product's confidence there, and in listnet, shrinks its gain, gain × weight, and a list
+counts by its mean weight; the logistic loss weighs a pair by both products' confidences.
 
-Parameters of its own: ``l2`` (1.0) beside the logistic loss, a sum over lists; and for ndcg ``restarts`` (2) at random,
+Parameters of its own: ``l2`` (1.0) beside the logistic loss, a sum over lists, or (0.03) beside listnet's, a mean over
+lists; and for ndcg ``restarts`` (2) at random,
 ``tolerance`` (0.0001), the gain in nDCG below which a start has arrived, and ``sample`` (12,000,000), how many values of
 the matrix are climbed on: of more, that many are drawn once, list by list.
 """
@@ -34,8 +36,9 @@ from ltr.errors import RankerError
 from ltr.progress import bar
 from ltr.rankers import Fitted, checks, saved
 from ltr.rankers.ascent import Objective, ascend, mean_ndcg
+from ltr.rankers.listnet import TopOne
 from ltr.rankers.lists import Lists, judged_lists
-from ltr.rankers.logistic import Pairwise, descend
+from ltr.rankers.logistic import Loss, Pairwise, descend
 
 __all__ = ["LinearRanker", "check", "fit", "restore"]
 
@@ -47,6 +50,7 @@ WEIGHTED: Final = (
 _OPTIONS: Final[dict[str, dict[str, tuple[float, float]]]] = {
     "ndcg": {"l2": (1.0, 0.0), "restarts": (2, 0), "tolerance": (1e-4, 0.0), "sample": (12_000_000, 1)},
     "logistic": {"l2": (1.0, 0.0)},
+    "listnet": {"l2": (0.03, 0.0)},
 }
 
 
@@ -104,12 +108,12 @@ def fit(
     cutoff: int = 10,
     rounds: int | None = None,
 ) -> Fitted:
-    """Fit until the objective has arrived, or dev nDCG@cutoff has not risen for ``config.patience`` rounds.
+    """Fit until the objective has arrived, or (but for listnet) dev nDCG@cutoff has not risen for ``config.patience`` rounds.
 
     Args:
         config: objective, rounds, patience, seed, monotone directions, parameters of its own.
         fit_pairs: pairs to fit on; rows with a null grade are left out, weights are confidences.
-        dev_pairs: pairs to choose the round on, unweighted as evaluation is; None = the last round.
+        dev_pairs: pairs to choose the round on, unweighted as evaluation is; None, or listnet = the last round.
         features: columns of the pairs, in the ranker's order.
         gains: gain by grade, for the objective and for the dev measure.
         cutoff: the k of nDCG@k.
@@ -142,7 +146,7 @@ def fit(
                 if held is not None:
                     value = mean_ndcg(_score(held[0], weights), held[1], held[2], cutoff=cutoff)
                     curve.append(value)
-                if held is None or value > kept[0]:
+                if held is None or config.objective == "listnet" or value > kept[0]:
                     kept = value, number, weights
                 elif number - kept[1] >= config.patience:
                     break
@@ -220,11 +224,12 @@ def _climbs(
     cutoff: int,
     rounds: int,
 ) -> Iterator[Iterator[tuple[NDArray[np.float64], float]]]:
-    """One iterator a start, of the weights after each round and the measure on the fit lists (logistic: 0)."""
+    """One iterator a start, of the weights after each round and the measure on the fit lists (of a loss: 0)."""
     gain = gains[judged.grades]
     confidence = None if judged.weights is None else judged.weights.astype(np.float64)
-    loss = Pairwise(matrix, gain, judged.sizes, l2=options["l2"], weights=confidence)
-    if config.objective == "logistic":
+    form = TopOne if config.objective == "listnet" else Pairwise
+    loss: Loss = form(matrix, gain, judged.sizes, l2=options["l2"], weights=confidence)
+    if config.objective != "ndcg":
         yield ((weights, 0.0) for weights in descend(loss, directions=directions, iterations=rounds))
         return
     shrunk, counts = gain, None

@@ -15,14 +15,14 @@ is ever formed: its product with a vector is enough for conjugate gradients (tru
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ltr.rankers.lists import padded
 
-__all__ = ["Pairwise", "descend"]
+__all__ = ["Loss", "Pairwise", "descend"]
 
 # Pairs formed at once: 2 MB an array.
 _PAIRS: Final = 1 << 18
@@ -30,6 +30,15 @@ _PAIRS: Final = 1 << 18
 
 # Rows i, rows j, whether i ≻ j, and what to multiply with: c_i / n_q and c_j.
 _Stretch = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_], NDArray[np.float64], NDArray[np.float64]]
+
+
+class Loss(Protocol):
+    """A smooth convex function of the weights: its value and gradient, and its curvature along a vector."""
+
+    def __call__(self, weights: NDArray[np.float64], /) -> tuple[float, NDArray[np.float64]]: ...  # noqa: D102
+    def curvature(  # noqa: D102
+        self, weights: NDArray[np.float64], /
+    ) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]: ...
 
 
 class Pairwise:
@@ -110,7 +119,7 @@ class Pairwise:
 
 
 def descend(
-    loss: Pairwise, *, directions: Sequence[int], iterations: int, tolerance: float = 1e-6
+    loss: Loss, *, directions: Sequence[int], iterations: int, tolerance: float = 1e-6
 ) -> Iterator[NDArray[np.float64]]:
     """The weights after each of Newton's steps, projected on the signs allowed (Bertsekas, SIAM J. Control 20, 1982).
 

@@ -14,11 +14,14 @@ from typing import Final
 from ltr.errors import RankerError, suggestion
 from ltr.rankers import LIBRARIES
 
-__all__ = ["FORMAT", "MODULES", "Saved", "digest", "read", "write"]
+__all__ = ["FORMAT", "MODULES", "Saved", "digest", "header", "read", "write"]
 
 FORMAT: Final = 1
-# An average is no library to choose: averaged.fit_averaged makes it of several fits.
-MODULES: Final = {**LIBRARIES, "averaged": "ltr.rankers.averaged"}
+# The last three are no libraries to choose: they are made of fitted rankers.
+MODULES: Final = {
+    **LIBRARIES,
+    **{made: f"ltr.rankers.{made}" for made in ("averaged", "started", "transferred")},
+}
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,17 @@ def write(saved: Saved, directory: Path) -> None:
     header = {"format": FORMAT, **header, "sha256": digest(saved.text)}
     (directory / "ranker.txt").write_text(saved.text, encoding="utf-8", newline="\n")
     (directory / "ranker.json").write_text(json.dumps(header, indent=2) + "\n", encoding="utf-8", newline="\n")
+
+
+def header(directory: Path) -> str:
+    """SHA-256 of a saved ranker's ranker.json, which holds that of its text: what a ranker of rankers knows it by."""
+    path = directory / "ranker.json"
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise RankerError(
+            f"{path} cannot be read: {error.strerror}", hint="restore the directory from a copy"
+        ) from error
 
 
 def read(directory: Path) -> Saved:

@@ -33,6 +33,7 @@ from ltr.errors import MissingExtraError, RankerError
 from ltr.progress import bar
 from ltr.rankers import Fitted, checks, saved
 from ltr.rankers.lists import Lists, judged_lists
+from ltr.rankers.started import Start, Started, begin
 
 try:
     with checks.idle_threads_asleep():
@@ -159,16 +160,19 @@ def fit(
     chosen = parameters(config, features=features, cutoff=cutoff, rows=len(judged.grades))
     notes = _try(chosen, judged, features, table, told=checks.told(config))
     curve: list[float] = []
+    start = begin(config.start, judged, features)
     with _explained("the data"), bar("fitting", total=rounds) as advance:
         stop = xgboost.callback.EarlyStopping(
             rounds=config.patience, metric_name=chosen["eval_metric"], data_name="dev"
         )
         booster = xgboost.train(
             chosen,
-            _data(judged, features, table, threads=chosen["nthread"]),
+            _data(judged, features, table, threads=chosen["nthread"], start=start),
             num_boost_round=rounds,
             # Evaluation counts every query once, so dev does too.
-            evals=[(_data(dev, features, table, threads=chosen["nthread"], weighed=False), "dev")] if dev else [],
+            evals=[(_data(dev, features, table, threads=chosen["nthread"], weighed=False, start=start), "dev")]
+            if dev
+            else [],
             verbose_eval=False,
             # In this order: the round that stops is recorded too.
             callbacks=[_Record(curve, advance)] if dev is None else [_Record(curve, advance), stop],
@@ -177,7 +181,8 @@ def fit(
         booster = booster[:best]
         booster.set_attr(best_iteration=None, best_score=None)
         text = bytes(booster.save_raw("json")).decode("utf-8")
-    ranker = XGBoostRanker(tuple(features), best, text)
+    forest = XGBoostRanker(tuple(features), best, text)
+    ranker = forest if start is None else Started(forest, start)
     dropped = judged.dropped | (dev.dropped if dev else {})
     notes += (WEIGHTED,) if judged.weights is not None else ()
     return Fitted(ranker, best, curve, time.perf_counter() - started, dropped, notes)
@@ -291,7 +296,13 @@ class _Record(xgboost.callback.TrainingCallback):
 
 
 def _data(
-    lists: Lists, features: Sequence[str], gains: NDArray[np.float64], *, threads: int, weighed: bool = True
+    lists: Lists,
+    features: Sequence[str],
+    gains: NDArray[np.float64],
+    *,
+    threads: int,
+    weighed: bool = True,
+    start: Start | None = None,
 ) -> xgboost.DMatrix:
     label = gains[lists.grades]
     weight = None
@@ -300,7 +311,8 @@ def _data(
         starts = np.cumsum(lists.sizes) - lists.sizes
         weight = np.add.reduceat(lists.weights.astype(np.float64), starts) / lists.sizes
     data = xgboost.DMatrix(lists.matrix, label=label, missing=np.nan, feature_names=list(features), nthread=threads)
-    data.set_info(group=lists.sizes, weight=weight)
+    margin = None if start is None else start.of(lists.matrix, features)
+    data.set_info(group=lists.sizes, weight=weight, base_margin=margin)
     return data
 
 

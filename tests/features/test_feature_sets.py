@@ -1,12 +1,13 @@
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 
 from ltr.config import DataConfig
 from ltr.datasets import esci, load, msrd, shop
 from ltr.encoders.hashing import HashingEncoder
-from ltr.features import compute, read_feature_set, state
+from ltr.features import compute, memory, read_feature_set, state
 
 FEATURES = Path(__file__).parents[2] / "features"
 CATALOGUES = {
@@ -16,6 +17,13 @@ CATALOGUES = {
     "lexical": {"title": "text"},
 }
 NUMBERS = {"number": pl.Float64(), "boolean": pl.Boolean()}
+
+
+def remembered(product_id):
+    """One judged query."""
+    queries = pl.DataFrame({"query_id": ["q"], "query": ["red shoe"]})
+    judgments = pl.DataFrame({"query_id": ["q"], "product_id": [product_id], "grade": [1.0], "weight": [1.0]})
+    return memory.remember(queries, judgments, gains=np.array([0.0, 1.0]), groups={"q": "q"}, encoder=HashingEncoder())
 
 
 def test_every_shipped_set_is_tested():
@@ -34,10 +42,11 @@ def test_a_shipped_set_fits_its_catalogue_and_yields_finite_values_or_missing_on
             {"product_id": "p1"},
         ],
         schema={"product_id": pl.String, **types},
-    ).with_columns(title=pl.lit("Red Shoe"))
+    ).with_columns(title=pl.Series(["Red Shoe", "Hat"]))
     built = state.build(products, wanted, fields=fields, encoder=HashingEncoder())
     match = {feature: [1.0, 2.0] for feature in wanted.match}
-    found = compute.online("red shoe", ["p0", "p1"], wanted, built, match=match, encoder=HashingEncoder())
+    asked = {"match": match, "encoder": HashingEncoder(), "memory": remembered("p0").on(built)}
+    found = compute.online("red shoe", ["p0", "p1"], wanted, built, **asked)
     assert found.shape == (2, len(wanted.names))
     bm25 = wanted.names.index("title_bm25")
     assert found[0, bm25] > 0
@@ -59,7 +68,8 @@ def test_movies_are_found_by_title_person_and_year(data_home, close):
     match = {feature: [0.0] * len(ids) for feature in wanted.match}
 
     def best(query, feature):
-        found = compute.online(query, ids, wanted, built, match=match, encoder=HashingEncoder())
+        asked = {"match": match, "encoder": HashingEncoder(), "memory": remembered(ids[0]).on(built)}
+        found = compute.online(query, ids, wanted, built, **asked)
         return products["title"][int(found[:, wanted.names.index(feature)].argmax())]
 
     assert best("enchanted 2007", "year_in_query") == "Enchanted"

@@ -140,3 +140,17 @@ def test_match_scores_that_are_not_delivered_are_an_error_that_names_the_column(
         ask("iron", MOVIES[:1], feature, match={"other": np.ones(1, np.float32)})
     with pytest.raises(CandidateError, match="has 2 values for 1 candidates"):
         ask("iron", MOVIES[:1], feature, match={"title_match": np.ones(2, np.float32)})
+
+
+@pytest.mark.parametrize("feature", [{"kind": "bm25"}, {"kind": "coverage", "idf": True}, {"kind": "phrase"}])
+def test_a_part_of_a_query_is_asked_like_a_query(ask, close, feature):
+    feature = feature | {"field": "title"}
+
+    def found(query, **part):
+        return ask(query, MOVIES, feature | part, analyzer="english")
+
+    query = "iron mask without man 3"
+    close(found(query, part="wanted"), found("iron mask"))
+    close(found(query, part="unwanted"), found("man 3"))
+    close(found("iron mask", part="wanted"), found("iron mask"))
+    close(found("iron mask", part="unwanted"), [NAN] * 5)

@@ -17,6 +17,7 @@ FEATURES = (
     {"kind": "exact", "field": "title"},
     {"kind": "number", "field": "price"},
     {"kind": "cosine", "field": "title"},
+    {"kind": "sentence_cosine", "fields": ["title", "overview"]},
 )
 
 
@@ -37,6 +38,7 @@ def test_only_fields_that_a_feature_reads_are_held_and_only_as_it_reads_them(bui
     assert set(built.strings) == {"title"}
     assert set(built.numbers) == {"price"}
     assert set(built.vectors) == {"title"}
+    assert set(built.sentences) == {"title+overview"}
 
 
 def test_term_statistics_are_those_of_ltr_text(built):

@@ -3,7 +3,7 @@ import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ltr.features.terms import GAP, join, plain, read, spell, tokenise, trigrams
+from ltr.features.terms import GAP, MAX_SENTENCES, join, plain, read, sentences, spell, tokenise, trigrams
 from ltr.text import TermStatistics, analyzer, idf
 
 values = st.lists(st.lists(st.text(alphabet="ab é'-", max_size=8), max_size=3), max_size=6)
@@ -67,3 +67,10 @@ def test_characters_are_the_code_points_of_each_value(cells):
     codes, cuts = strings.characters
     found = ["".join(map(chr, part)) for part in np.split(codes, cuts[1:-1])] if strings.values else []
     assert found == list(strings.values)
+
+
+def test_sentences_end_at_marks_and_lines_and_are_bounded():
+    assert sentences(["Dr. med. Who? 3.5 in. wide. Red", "a\r\n\nb", "…", "鉄。男"]) == [
+        "Dr. med.", "Who?", "3.5 in. wide.", "Red", "a", "b", "鉄。", "男",
+    ]  # fmt: skip
+    assert len(sentences(["x\n" * 1000])) == MAX_SENTENCES

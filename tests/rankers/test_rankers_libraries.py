@@ -103,12 +103,15 @@ def test_a_useful_feature_is_found(library: str, objective: str) -> None:
 @every
 @pytest.mark.parametrize("gains", [GAINS, np.array([0.0, 0.01, 0.1, 1.0])], ids=["exponential", "esci"])
 @pytest.mark.parametrize("cutoff", [3, 10])
-def test_the_best_round_of_the_curve_is_what_evaluation_finds(
+def test_the_kept_round_of_the_curve_is_what_evaluation_finds(
     library: str, objective: str, gains: NDArray[np.float64], cutoff: int
 ) -> None:
     found = fit(library, objective, gains=gains, cutoff=cutoff, rounds=8)
     best = found.curve[found.rounds - 1]
-    assert best == max(found.curve)
+    if objective == "listnet":  # convex: the last step is the solution, and dev chooses nothing
+        assert found.rounds == len(found.curve)
+    else:
+        assert best == max(found.curve)
     assert ndcg(DEV, found.ranker.predict(matrix(DEV)), gains, cutoff) == pytest.approx(best, abs=1e-6)
     assert all(type(value) is float for value in found.curve)
 

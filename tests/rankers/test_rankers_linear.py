@@ -18,6 +18,7 @@ from ltr.config import RankerConfig
 from ltr.errors import RankerError
 from ltr.rankers.ascent import Objective, ascend, mean_ndcg
 from ltr.rankers.linear import WEIGHTED, LinearRanker
+from ltr.rankers.listnet import TopOne
 from ltr.rankers.logistic import Pairwise, descend
 
 GAINS = np.array([0.0, 1.0, 3.0, 7.0])
@@ -80,6 +81,64 @@ def test_the_loss_is_its_definition_and_its_slopes_are_differences(seed, weighed
         np.testing.assert_allclose(times(axis), (slope_above - slope_below) / (2 * step), atol=1e-6)
 
 
+def cross_entropy_by_definition(rows, gain, sizes, weights, l2, confidence):
+    total, counted, start = 0.0, 0.0, 0
+    for size in sizes:
+        part = slice(start, start + size)
+        shrunk, odds = gain[part] * confidence[part], np.exp(rows[part] @ weights)
+        if shrunk.sum() > 0:
+            entropy = -sum(t * log(p) for t, p in zip(shrunk / shrunk.sum(), odds / odds.sum(), strict=True))
+            total += confidence[part].mean() * entropy
+            counted += confidence[part].mean()
+        start += size
+    return total / counted + l2 * sum(w * w for w in weights)
+
+
+@given(seed=st.integers(0, 1000), weighed=st.booleans())
+@settings(max_examples=20)
+def test_the_cross_entropy_is_its_definition_and_its_slopes_are_differences(seed, weighed):
+    rows, gain, sizes = lists(seed)
+    gain[: sizes[0]] = 0.0  # a list without gain teaches nothing
+    rng = np.random.default_rng(seed + 1)
+    confidence = rng.uniform(0.1, 1, size=len(gain)) if weighed else np.ones(len(gain))
+    weights = rng.normal(size=3)
+    loss = TopOne(rows, gain, sizes, l2=0.7, weights=confidence if weighed else None)
+    value, gradient = loss(weights)
+    assert value == pytest.approx(cross_entropy_by_definition(rows, gain, sizes, weights, 0.7, confidence), rel=1e-12)
+    step = 1e-5
+    times = loss.curvature(weights)
+    for axis in np.eye(3):
+        (above, slope_above), (below, slope_below) = loss(weights + step * axis), loss(weights - step * axis)
+        assert gradient @ axis == pytest.approx((above - below) / (2 * step), abs=1e-6)
+        np.testing.assert_allclose(times(axis), (slope_above - slope_below) / (2 * step), atol=1e-6)
+
+
+def test_the_cross_entropy_is_beyond_no_score_and_of_no_gain_the_penalty_alone():
+    rows, gain, sizes = lists(1)
+    value, gradient = TopOne(1e6 * rows, gain, sizes, l2=0.0)(np.ones(3))
+    assert np.isfinite([value, *gradient]).all()
+    nothing = TopOne(rows, np.zeros(len(gain)), sizes, l2=0.5)
+    value, gradient = nothing(np.array([1.0, 0.0, -2.0]))
+    assert (value, gradient.tolist()) == (0.5 * 5, [1.0, 0.0, -2.0])
+
+
+def test_as_many_lists_again_leave_the_solution_where_it_is():
+    # The loss is a mean over lists, so that l2 means the same whatever their number.
+    rows, gain, sizes = lists(4, count=20)
+    *_, once = descend(TopOne(rows, gain, sizes, l2=0.03), directions=[0] * 3, iterations=60)
+    twice = TopOne(np.vstack([rows, rows]), np.tile(gain, 2), np.tile(sizes, 2), l2=0.03)
+    *_, again = descend(twice, directions=[0] * 3, iterations=60)
+    np.testing.assert_allclose(again, once, rtol=1e-6)
+
+
+def test_listnet_keeps_its_last_round_whatever_dev_says():
+    rows, gain, sizes = lists(7, count=40)
+    pairs, dev = frame(rows, gain, sizes), frame(*lists(8, count=20))
+    found, alone = fit(pairs, dev, objective="listnet"), fit(pairs, objective="listnet")
+    assert found.ranker == alone.ranker
+    assert found.rounds == len(found.curve) == alone.rounds
+
+
 def test_lists_beyond_one_stretch_of_pairs_are_summed_whole():
     rng = np.random.default_rng(0)
     rows, gain = rng.normal(size=(1500, 2)), rng.choice(GAINS, size=1500)
@@ -100,11 +159,12 @@ def test_lists_beyond_one_stretch_of_pairs_are_summed_whole():
     np.testing.assert_allclose(gradient, slope, rtol=1e-9)
 
 
+@pytest.mark.parametrize("form", [Pairwise, TopOne])
 @given(seed=st.integers(0, 1000), signs=st.tuples(*[st.sampled_from([-1, 0, 1])] * 3), l2=st.sampled_from([0.0, 0.1]))
 @settings(max_examples=30)
-def test_newton_ends_where_no_allowed_direction_falls(seed, signs, l2):
+def test_newton_ends_where_no_allowed_direction_falls(form, seed, signs, l2):
     rows, gain, sizes = lists(seed, count=20)
-    loss = Pairwise(rows, gain, sizes, l2=l2)
+    loss = form(rows, gain, sizes, l2=l2)
     steps = list(descend(loss, directions=signs, iterations=60))
     weights = steps[-1]
     values = [loss(step)[0] for step in steps]
