@@ -2,7 +2,7 @@
 
     <bundle>/
       bundle.json    format number, creation time, and the SHA-256 of every file of both parts
-      model/         ranker, feature set, encoder, and the experiment that made them: may not change under its hash
+      model/         ranker, feature set, encoder, judged queries where features are learnt from them, and the experiment that made them: may not change under its hash
       state/         products, terms, statistics, vectors: replaced as one, with its own version and time
       results/       what the run measured; not needed to serve
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from ltr.datasets import FieldType
     from ltr.encoders import Encoder
     from ltr.features.definition import FeatureSet
+    from ltr.features.memory import Judged
     from ltr.features.state import State
     from ltr.rankers import Ranker
     from ltr.retrieval import Retriever
@@ -64,6 +65,7 @@ class Bundle:
     ranker: Ranker
     state: State
     encoder: Encoder | None
+    judged: Judged | None = None  # the queries that its learnt features remember
 
     def retriever(self, *, state: State | None = None) -> Retriever:
         """Build the embedded engine over this state, or over another state of the same feature set."""
@@ -95,9 +97,9 @@ def rerank(bundle: Bundle, candidates: pl.DataFrame, *, state: State | None = No
     from ltr.features import compute
     from ltr.frames import ranked
 
-    pairs = compute.pairs(
-        candidates, bundle.feature_set, bundle.state if state is None else state, encoder=bundle.encoder
-    )
+    state = bundle.state if state is None else state
+    memory = bundle.judged.on(state) if bundle.judged else None
+    pairs = compute.pairs(candidates, bundle.feature_set, state, encoder=bundle.encoder, memory=memory)
     matrix = pairs.select(bundle.ranker.features).to_numpy().astype(np.float32, copy=False)
     return ranked(pairs.select("query_id", "product_id", score=pl.Series(bundle.ranker.predict(matrix))))
 
@@ -112,6 +114,7 @@ def save(
     ranker: Ranker,
     state: State,
     encoder: Encoder | None,
+    judged: Judged | None,
     created: str,
     results: Callable[[Path], None],
 ) -> Path:
@@ -134,6 +137,8 @@ def save(
         ranker.save(_made(model / "ranker"))
         if encoder is not None:
             encoder.save(_made(model / "encoder"))
+        if judged is not None:
+            judged.save(model / "judged")
         state.save(_made(directory / "state"))
         results(_made(directory / "results"))
         manifest = {
@@ -157,7 +162,7 @@ def load(path: Path, *, cache: Path | None = None) -> Bundle:
         BundleMismatchError: model and state do not belong together.
     """
     from ltr import encoders, rankers
-    from ltr.features import definition
+    from ltr.features import definition, memory
     from ltr.features import state as states
 
     manifest = _manifest(path)
@@ -169,6 +174,7 @@ def load(path: Path, *, cache: Path | None = None) -> Bundle:
         feature_set = definition.load(model / "feature_set.json")
         ranker = rankers.restore(model / "ranker")
         encoder = encoders.restore(model / "encoder", cache=cache) if (model / "encoder").is_dir() else None
+        judged = memory.load(model / "judged") if feature_set.learnt else None
         state = states.load(path / "state")
     except LtrError:
         raise
@@ -182,7 +188,7 @@ def load(path: Path, *, cache: Path | None = None) -> Bundle:
             f"the model was fitted on {sorted(facts.fields)} ({feature_set.analyzer})",
             hint="put back the state of this bundle, or train again",
         )
-    return Bundle(path, experiment, facts, feature_set, ranker, state, encoder)
+    return Bundle(path, experiment, facts, feature_set, ranker, state, encoder, judged)
 
 
 def read_experiment(path: Path) -> Experiment:

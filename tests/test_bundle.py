@@ -123,6 +123,7 @@ def saved(loaded, parent, name="again", results=lambda _directory: None):
         ranker=loaded.ranker,
         state=loaded.state,
         encoder=loaded.encoder,
+        judged=loaded.judged,
         created="2026-01-01T00:00:00+00:00",
         results=results,
     )

@@ -6,7 +6,19 @@ import typer
 from typer.main import get_command
 
 from ltr import __version__
-from ltr.cli import INTERRUPTED, compare, convert, evaluate, experiments, features, learning_curve, search, train
+from ltr.cli import (
+    INTERRUPTED,
+    compare,
+    convert,
+    evaluate,
+    experiments,
+    features,
+    inspect,
+    learning_curve,
+    search,
+    train,
+    tune_encoder,
+)
 from ltr.errors import LtrError
 
 __all__ = ["app", "invoke"]
@@ -25,8 +37,10 @@ app.command("search")(search.search)
 app.command("experiments")(experiments.experiments)
 app.command("reproduce")(experiments.reproduce)
 app.command("features")(features.features)
+app.command("inspect")(inspect.inspect)
 app.command("learning-curve")(learning_curve.learning_curve)
 app.command("track")(train.track)
+app.command("tune-encoder")(tune_encoder.tune_encoder)
 judgments = typer.Typer(help="Judgment files.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(judgments, name="judgments")
 judgments.command("convert")(convert.convert)

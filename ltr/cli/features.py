@@ -31,7 +31,8 @@ def features(
     from ltr import experiment as experiments
     from ltr import letor
     from ltr.config import read_experiment
-    from ltr.experiment.assemble import assemble
+    from ltr.experiment.assemble import assemble, learnt
+    from ltr.experiment.preflight import groups_of
 
     extension = Path(output.name.removesuffix(".gz")).suffix
     if output.suffix != ".parquet" and extension not in _SVMLIGHT:
@@ -41,6 +42,10 @@ def features(
     for warning in assembled.audit.warnings:
         warn(warning)
     names = list(assembled.feature_set.names)
+    if assembled.feature_set.learnt:
+        # Cross-fitted over all queries: no row knows its own query's judgments.
+        everything = assembled.dataset.queries["query_id"].to_list()
+        assembled = learnt(assembled, everything, groups_of(assembled.dataset, assembled.experiment.split.group))
     judged = assembled.pairs.filter(pl.col("grade").is_not_null())
     if output.suffix == ".parquet":
         columns = ["query_id", "query", "product_id", "grade", "weight", *names]

@@ -24,9 +24,21 @@ from ltr.errors import ConfigError, DataError
 from ltr.evaluation.bootstrap import Estimate, summarise
 from ltr.evaluation.significance import ALPHA, Comparison, compare, holm
 
-__all__ = ["NONE", "by_length", "by_popularity", "by_segment", "compare_segments", "summarise_segments"]
+__all__ = [
+    "NONE",
+    "OTHER",
+    "by_column",
+    "by_length",
+    "by_popularity",
+    "by_segment",
+    "by_unseen",
+    "compare_segments",
+    "summarise_segments",
+    "unseen_share",
+]
 
 NONE: Final = "(none)"
+OTHER: Final = "(other)"
 
 
 def by_segment(per_query: pl.DataFrame, segments: pl.DataFrame) -> dict[str, pl.DataFrame]:
@@ -96,15 +108,85 @@ def compare_segments(
     }
 
 
-def by_length(queries: pl.DataFrame) -> pl.DataFrame:
-    """Segments "1", "2" and "3+" by how many terms, apart by blanks, a query has ("1" for an empty one).
+def by_length(queries: pl.DataFrame, *, longest: int = 4) -> pl.DataFrame:
+    """Segments "1", "2", "3" and "4+" by how many terms, apart by blanks, a query has ("1" for an empty one).
 
     Args:
         queries: query_id and query.
+        longest: from how many terms on queries are in one segment.
     """
-    terms = pl.col("query").str.count_matches(r"\S+").clip(1, 3)
-    segment = terms.replace_strict({1: "1", 2: "2", 3: "3+"}, return_dtype=pl.Enum(["1", "2", "3+"]))
+    if longest < 1:
+        raise ConfigError(f"a longest query of {longest} terms", hint="give at least 1")
+    names = [*map(str, range(1, longest)), f"{longest}+"]
+    terms = pl.col("query").str.count_matches(r"\S+").clip(1, longest)
+    segment = terms.replace_strict(dict(enumerate(names, start=1)), return_dtype=pl.Enum(names))
     return queries.select("query_id", segment=segment)
+
+
+def by_column(queries: pl.DataFrame, column: str, *, most: int = 20) -> pl.DataFrame:
+    """Segments by a column's values, in their order: the ``most`` that have most queries, and the others as one, OTHER.
+
+    Args:
+        queries: query_id and the column; a query with a null has no segment.
+        column: texts, booleans, or numbers of which there are few.
+        most: how many values are segments of their own.
+
+    >>> queries = pl.DataFrame({"query_id": ["a", "b", "c", "d"], "intent": ["buy", "buy", "ask", "go"]})
+    >>> by_column(queries, "intent", most=2)["segment"].to_list()
+    ['buy', 'buy', 'ask', '(other)']
+    """
+    _check_column(queries, column)
+    dtype = queries.schema[column]
+    if dtype.is_nested():
+        raise DataError(f"column {column!r} holds {dtype}", hint="segments need one value a query")
+    # Of as many queries, the value that comes first.
+    counts = queries.drop_nulls(column).group_by(column).len().sort(pl.col("len"), column, descending=[True, False])
+    if counts.height > most and dtype.is_numeric():
+        raise DataError(
+            f"column {column!r} has {counts.height:,} different numbers",
+            hint=f"at most {most} can be segments: give the queries a column of ranges",
+        )
+    kept = counts.head(most)[column].sort().cast(pl.String).to_list()
+    value = pl.col(column).cast(pl.String)
+    names = [*dict.fromkeys([*kept, OTHER])]
+    segment = pl.when(value.is_in(kept) | value.is_null()).then(value).otherwise(pl.lit(OTHER))
+    return queries.select("query_id", segment=segment.cast(pl.Enum(names)))
+
+
+def unseen_share(judgments: pl.DataFrame, fitted: pl.DataFrame, *, rel: float = 1) -> pl.DataFrame:
+    """Of each query's relevant products, the share that a ranker was never shown: query_id and unseen, sorted.
+
+    Args:
+        judgments: of the queries in question; those without a relevant product are left out.
+        fitted: the pairs that it was fitted on, by product_id; a product that no query needed was seen too.
+        rel: the lowest grade that counts as relevant.
+
+    >>> judged = pl.DataFrame({"query_id": ["q", "q", "q"], "product_id": ["a", "b", "c"], "grade": [2, 1, 0]})
+    >>> unseen_share(judged, pl.DataFrame({"product_id": ["a", "c"]})).row(0)      # b, of a and b
+    ('q', 0.5)
+    """
+    seen = fitted.select(pl.col("product_id").unique(), seen=True)
+    relevant = judgments.filter(pl.col("grade") >= rel).join(seen, on="product_id", how="left")
+    return relevant.group_by("query_id").agg(unseen=pl.col("seen").is_null().mean()).sort("query_id")
+
+
+def by_unseen(shares: pl.DataFrame) -> pl.DataFrame:
+    """Segments "all seen", "some unseen" and "all unseen" by which of a query's relevant products fitting had seen.
+
+    Args:
+        shares: query_id and unseen, from ``unseen_share`` or the mean of several splits; null has no segment.
+
+    >>> by_unseen(pl.DataFrame({"query_id": ["a", "b", "c"], "unseen": [0.0, 0.2, 1.0]}))["segment"].to_list()
+    ['all seen', 'some unseen', 'all unseen']
+    """
+    unseen = pl.col("unseen")
+    segment = (
+        pl.when(unseen.is_null()).then(None)
+        .when(unseen == 0).then(pl.lit("all seen"))
+        .when(unseen == 1).then(pl.lit("all unseen"))
+        .otherwise(pl.lit("some unseen"))
+    )  # fmt: skip
+    return shares.select("query_id", segment=segment.cast(pl.Enum(["all seen", "some unseen", "all unseen"])))
 
 
 def by_popularity(
@@ -124,13 +206,12 @@ def by_popularity(
     >>> by_popularity(queries)["segment"].to_list()                 # they begin at .00, .50, .80 and .80
     ['head', 'torso', 'tail', 'tail']
     """
-    if column not in queries.columns:
-        raise DataError(f"the queries have no column {column!r}", hint=f"they have {queries.columns}")
+    _check_column(queries, column)
     if not (head > 0 and torso >= 0 and head + torso <= 1):
         raise ConfigError(
             f"shares of head {head:g} and torso {torso:g}", hint="head is above 0, both at most 1 together"
         )
-    searches = pl.col(column).cast(pl.Float64)
+    searches = pl.col(column).cast(pl.Float64, strict=False)
     if not queries.select((searches.is_finite() & (searches >= 0)).fill_null(False).all()).item():
         raise DataError(f"column {column!r} is empty, negative or not finite in places", hint="fill it with 0 or more")
     levels = queries.group_by(searches.alias("searches")).agg(total=searches.sum()).sort("searches", descending=True)
@@ -142,3 +223,8 @@ def by_popularity(
     levels = levels.select("searches", segment=segment.cast(pl.Enum(["head", "torso", "tail"])))
     named = queries.select("query_id", searches=searches)
     return named.join(levels, on="searches", how="left", maintain_order="left").select("query_id", "segment")
+
+
+def _check_column(queries: pl.DataFrame, column: str) -> None:
+    if column not in queries.columns:
+        raise DataError(f"the queries have no column {column!r}", hint=f"they have {queries.columns}")

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import polars as pl
 
-from ltr import datasets, features, measures
-from ltr.config import Experiment
+from ltr import bundle, datasets, features, measures
+from ltr.config import Experiment, TransferConfig
 from ltr.datasets import Dataset
 from ltr.errors import ConfigError, JudgmentError, suggestion
-from ltr.experiment.preflight import check_configuration, check_data
-from ltr.features import compute, state
+from ltr.experiment.preflight import check_configuration, check_data, tuned_on
+from ltr.features import compute, memory, state
 from ltr.features.definition import FeatureSet
+from ltr.features.memory import Judged
 from ltr.features.state import State
+from ltr.features.transfer import PREFIX, joined
 from ltr.frames import groups
 from ltr.measures import Scale
+from ltr.rankers import Ranker
+from ltr.rankers.transferred import COLUMN, Source, Transferred
 
 if TYPE_CHECKING:
     from numpy import float64
@@ -27,7 +32,7 @@ if TYPE_CHECKING:
     from ltr.encoders import Encoder
     from ltr.retrieval import Retriever
 
-__all__ = ["Assembled", "Audit", "assemble", "audit", "candidates", "check_grades", "labelled"]
+__all__ = ["Assembled", "Audit", "assemble", "audit", "candidates", "check_grades", "known", "labelled", "learnt"]
 
 
 @dataclass(frozen=True)
@@ -63,7 +68,11 @@ class Audit:
 
 @dataclass(frozen=True)
 class Assembled:
-    """All that fitting and evaluating need; ``pairs`` is in retrieval order within each query."""
+    """All that fitting and evaluating need; ``pairs`` is in retrieval order within each query.
+
+    Features that are learnt from judgments are not in it before ``learnt`` has added those of one fit side. The queries of
+    ``tuned_on`` are in the encoder already, and are not fitted on.
+    """
 
     experiment: Experiment
     dataset: Dataset
@@ -77,6 +86,20 @@ class Assembled:
     run: pl.DataFrame
     pairs: pl.DataFrame
     audit: Audit
+    judged: Judged | None = None
+    source: Source | None = None
+    tuned_on: frozenset[str] = frozenset()
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """What a ranker is fitted on: the set's features, the source's score instead of what it reads."""
+        if self.source is None:
+            return self.feature_set.names
+        return (*(name for name in self.feature_set.names if name not in self.source.read), COLUMN)
+
+    def kept(self, ranker: Ranker) -> Ranker:
+        """The ranker as it is kept: reading the set's features and no more."""
+        return ranker if self.source is None else Transferred(ranker, self.source)
 
 
 def assemble(experiment: Experiment, *, base: Path, cache: Path) -> Assembled:
@@ -85,17 +108,23 @@ def assemble(experiment: Experiment, *, base: Path, cache: Path) -> Assembled:
     if experiment.data.source != "svmlight":
         # Before the data, which may take minutes to load.
         feature_set = features.read_feature_set(features.find(experiment.features.path, base=base))
-        check_configuration(experiment, feature_set)
+        check_configuration(experiment, feature_set.names)
     dataset = datasets.load(experiment.data, base=base, scale=experiment.judgments.scale)
     if feature_set is None:
         feature_set = features.parse(dataset.feature_table or {}, where=f"the features of {dataset.name}")
-        check_configuration(experiment, feature_set)
+        check_configuration(experiment, feature_set.names)
     scale = measures.scale(experiment.judgments.scale or dataset.scale)
     gains_name, gains = _gains(experiment, dataset, scale)
     check_grades(dataset.judgments, scale)
-    check_data(experiment, dataset, scale)
+    known_to_encoder = (
+        tuned_on(base / experiment.encoder.model, dataset.queries) if feature_set.encodes else frozenset()
+    )
+    check_data(experiment, dataset, scale, tuned_on=known_to_encoder)
+    source = None
+    if experiment.transfer is not None:
+        feature_set, source = transferred(experiment, experiment.transfer, dataset, feature_set, base=base)
     vector = _vector_field(experiment, dataset, feature_set)
-    encoder = _encoder(experiment, base=base, cache=cache) if feature_set.vector_fields or vector else None
+    encoder = _encoder(experiment, base=base, cache=cache) if feature_set.encodes or vector else None
     stated = state.build(
         dataset.products, feature_set, fields=dataset.fields, encoder=encoder, vector_fields=[vector] if vector else []
     )
@@ -104,14 +133,66 @@ def assemble(experiment: Experiment, *, base: Path, cache: Path) -> Assembled:
     run = candidates(retriever, dataset.queries, dataset.judgments, experiment)
     pairs = compute.pairs(
         run.join(dataset.queries.select("query_id", "query"), on="query_id", how="left", maintain_order="left"),
-        feature_set,
+        feature_set.part(set(feature_set.names) - set(feature_set.learnt)),
         stated,
         encoder=encoder,
     )
+    if source is not None:
+        scores = source.predict(pairs.select(source.read).to_numpy().astype(np.float32, copy=False))
+        pairs = pairs.with_columns(pl.Series(COLUMN, scores.astype(np.float32)))
     pairs = labelled(pairs, dataset.judgments, complete=dataset.complete)
     return Assembled(
-        experiment, dataset, scale, gains_name, gains, feature_set, stated, encoder, fields, run, pairs, audit(dataset)
+        experiment, dataset, scale, gains_name, gains, feature_set, stated, encoder, fields, run, pairs, audit(dataset),
+        source=source, tuned_on=known_to_encoder,
+    )  # fmt: skip
+
+
+def transferred(
+    experiment: Experiment, transfer: TransferConfig, dataset: Dataset, feature_set: FeatureSet, *, base: Path
+) -> tuple[FeatureSet, Source]:
+    """Our features with those of another bundle's ranker, and that ranker over their columns."""
+    path = next(
+        (path for path in (base / transfer.bundle, Path(transfer.bundle)) if path.is_dir()), base / transfer.bundle
     )
+    theirs = bundle.load(path)
+    if theirs.feature_set.encodes and theirs.experiment.encoder != experiment.encoder:
+        raise ConfigError(
+            f"{path} was fitted with encoder {theirs.experiment.encoder.model!r}, this experiment has "
+            f"{experiment.encoder.model!r}",
+            hint="set [encoder] as the bundle has it",
+        )
+    both = joined(feature_set, theirs.feature_set, fields=transfer.fields, there=dataset.fields)
+    columns = [PREFIX + name for name in theirs.ranker.features]
+    there = set(both.names)
+    return both, Source(theirs.ranker, tuple(name if name in there else None for name in columns))
+
+
+def learnt(assembled: Assembled, query_ids: Sequence[str], groups: Mapping[str, str]) -> Assembled:
+    """The same with the features that are learnt from judgments, as the judgments of these queries alone teach them.
+
+    A list of one of these queries says nothing of its own fold: of its own judgments, nor of those of its group.
+    """
+    feature_set = assembled.feature_set
+    if not feature_set.learnt:
+        return assembled
+    dataset = assembled.dataset
+    wanted = pl.DataFrame({"query_id": list(query_ids)}, schema={"query_id": pl.String})
+    judged = memory.remember(
+        dataset.queries,
+        dataset.judgments.join(wanted, on="query_id", how="semi", maintain_order="left"),
+        gains=assembled.gains,
+        groups=groups,
+        encoder=assembled.encoder,
+    )
+    pairs = compute.pairs(
+        assembled.pairs,
+        feature_set.part(feature_set.learnt),
+        assembled.state,
+        encoder=assembled.encoder,
+        memory=judged.on(assembled.state),
+        own=judged.folds,
+    )
+    return replace(assembled, pairs=pairs, judged=judged)
 
 
 def audit(dataset: Dataset) -> Audit:

@@ -24,7 +24,7 @@ from ltr.experiment.preflight import groups_of, parts_of
 from ltr.experiment.result import intervals
 from ltr.experiment.rows import by_feature, by_ranker
 from ltr.experiment.split import Parts, folds
-from ltr.experiment.trial import best_on_dev, evaluated, fitted, of
+from ltr.experiment.trial import Stages, best_on_dev, evaluated, fitted, of
 from ltr.progress import bar
 
 __all__ = ["LearningCurve", "learn"]
@@ -99,9 +99,10 @@ def learn(
             ours, single, counts = [], [], []
             for part in parts:
                 fewer = _fewer(part, size, seed=experiment.split.seed)
-                test = of(assembled.pairs, part.test)
-                best = best_on_dev(assembled, fewer, measure)
-                kept = fitted(assembled, experiment.ranker, fewer).ranker
+                stages = Stages(assembled, fewer, groups_of(assembled.dataset, experiment.split.group))
+                kept = fitted(stages, experiment.ranker).ranker
+                best = best_on_dev(stages.fit, fewer, measure)
+                test = of(stages.of(experiment.ranker).pairs, part.test)
                 ours.append(evaluated(assembled, by_ranker(test, kept), part.test, [measure]))
                 single.append(evaluated(assembled, by_feature(test, best), part.test, [measure]))
                 counts.append(of(assembled.dataset.judgments, (*fewer.fit, *fewer.dev)).height)

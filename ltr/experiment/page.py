@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,7 +15,7 @@ from ltr.config import read_experiment
 from ltr.experiment import expectation, names
 from ltr.experiment.expectation import Figure
 
-__all__ = ["BEGIN", "END", "page", "tables", "write"]
+__all__ = ["BEGIN", "END", "amount", "bound", "met", "page", "tables", "write"]
 
 BEGIN: Final = "<!-- results: written by ltr reproduce --accept and make bench -->"
 END: Final = "<!-- end of results -->"
@@ -54,6 +55,36 @@ def write(root: Path) -> None:
         readme.write_text(f"{before}{BEGIN}\n\n{tables(root)}\n{END}{after}", encoding="utf-8")
 
 
+def met(figure: Mapping[str, Any]) -> bool | None:
+    """Whether a benchmark's figure is within its bound; None where it has none.
+
+    >>> met({"value": 2, "bound": 1}), met({"value": 2, "bound": 1, "better": "higher"}), met({"value": 2, "bound": None})
+    (False, True, None)
+    """
+    if figure["bound"] is None:
+        return None
+    within = figure["value"] >= figure["bound"] if _more(figure) else figure["value"] <= figure["bound"]
+    return bool(within)
+
+
+def amount(figure: Mapping[str, Any]) -> str:
+    """A benchmark's figure with its unit.
+
+    >>> amount({"value": 312000.0, "unit": "pairs/s"})
+    '312,000 pairs/s'
+    """
+    return f"{figure['value']:,g} {figure['unit']}".strip()
+
+
+def bound(figure: Mapping[str, Any]) -> str:
+    """The bound of a benchmark's figure, and whether it is met; "" where it has none."""
+    within = met(figure)
+    if within is None:
+        return ""
+    limit = amount({"value": figure["bound"], "unit": figure["unit"]})
+    return f"{'≥' if _more(figure) else '≤'} {limit}: {'met' if within else 'not met'}"
+
+
 def _quality(root: Path) -> list[str]:
     lines = [
         "| experiment | ranking | nDCG@10 | RR | AP | asked for | reproduce with |",
@@ -85,19 +116,17 @@ def _asked(figures: dict[str, Figure]) -> str:
     )
 
 
+def _more(figure: Mapping[str, Any]) -> bool:
+    return bool(figure.get("better") == "higher")
+
+
 def _speed(path: Path) -> list[str]:
     measured: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     lines = ["| benchmark | figure | bound | measured on | reproduce with |", "|---|---|---|---|---|"]
-    for name, entry in measured.items():
-        for figure in entry["figures"]:
-            bound = (
-                ""
-                if figure["bound"] is None
-                else f"≤ {figure['bound']:g} {figure['unit']}: "
-                + ("met" if figure["value"] <= figure["bound"] else "not met")
-            )
-            lines.append(
-                f"| {figure['what']} | {figure['value']:g} {figure['unit']} | {bound} | "
-                f"{entry['machine']}, {entry['date']} | `make bench BENCH={name}` |"
-            )
+    lines += [
+        f"| {figure['what']} | {amount(figure)} | {bound(figure)} | {entry['machine']}, {entry['date']} | "
+        f"`make bench BENCH={name}` |"
+        for name, entry in measured.items()
+        for figure in entry["figures"]
+    ]
     return lines

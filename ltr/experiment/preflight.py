@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+
 import polars as pl
 
 from ltr import measures, rankers
@@ -9,22 +12,23 @@ from ltr.config import Experiment
 from ltr.datasets import Dataset
 from ltr.errors import ConfigError, JudgmentError, suggestion
 from ltr.experiment.split import Parts, given, split
-from ltr.features.definition import FeatureSet
 from ltr.measures import Scale
+from ltr.rankers.transferred import COLUMN
 
-__all__ = ["check_configuration", "check_data", "groups_of", "parts_of"]
+__all__ = ["check_configuration", "check_data", "groups_of", "parts_of", "tuned_on"]
 
 
-def check_configuration(experiment: Experiment, feature_set: FeatureSet) -> None:
-    """Refuse measures that do not exist, and what the ranker's library would refuse."""
+def check_configuration(experiment: Experiment, names: Sequence[str]) -> None:
+    """Refuse measures that do not exist, and what the ranker's library would refuse of features with these names."""
+    inputs = [*names, COLUMN] if experiment.transfer else names
     for text in experiment.evaluation.measures:
         measures.parse(text)
     for config in experiment.rankers.values():
-        rankers.check(config, features=feature_set.names)
+        rankers.check(config, features=inputs)
 
 
-def check_data(experiment: Experiment, dataset: Dataset, scale: Scale) -> None:
-    """Refuse judgments of another catalogue, a rel beyond the scale, and splits that cannot be made."""
+def check_data(experiment: Experiment, dataset: Dataset, scale: Scale, *, tuned_on: frozenset[str]) -> None:
+    """Refuse judgments of another catalogue, a rel beyond the scale, splits that cannot be made or that the encoder knows."""
     judged = dataset.judgments
     if judged.height and not judged.join(dataset.products, on="product_id", how="semi").height:
         raise JudgmentError(
@@ -38,7 +42,32 @@ def check_data(experiment: Experiment, dataset: Dataset, scale: Scale) -> None:
             hint=f"choose one from 1 to {scale.maximum}",
         )
     for column in (experiment.split.group, *experiment.split.also):
-        parts_of(experiment, dataset, group=column)
+        for parts in parts_of(experiment, dataset, group=column):
+            if known := tuned_on.intersection((*parts.dev, *parts.test)):
+                raise ConfigError(
+                    f"encoder {experiment.encoder.model!r} was tuned on {len(known):,} queries that this experiment has on dev "
+                    f"or test, such as {min(known)!r}",
+                    hint="tune one for this split: ltr tune-encoder",
+                )
+
+
+def tuned_on(directory: Path, queries: pl.DataFrame) -> frozenset[str]:
+    """The query_ids whose text the encoder in a directory was tuned on, whatever experiment that was for.
+
+    None where it was not tuned. They are kept out of fitting: the cosine of a query that the encoder has seen is better
+    than that of any query to come.
+
+    Args:
+        directory: that of [encoder] model.
+        queries: query_id and query.
+    """
+    if not directory.is_dir():
+        return frozenset()
+    from ltr.encoders import tuning
+
+    hashes = tuning.seen(directory)
+    rows = queries.select("query_id", "query").iter_rows()
+    return frozenset(query_id for query_id, query in rows if tuning.query_hash(query) in hashes)
 
 
 def parts_of(experiment: Experiment, dataset: Dataset, *, group: str | None) -> list[Parts]:

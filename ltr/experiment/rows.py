@@ -55,9 +55,9 @@ def matrix(pairs: pl.DataFrame, features: Sequence[str]) -> NDArray[np.float32]:
     return pairs.select(features).to_numpy().astype(np.float32, copy=False)
 
 
-def best_feature(pairs: pl.DataFrame, feature_set: FeatureSet, value: Callable[[pl.DataFrame], float]) -> SingleFeature:
+def best_feature(pairs: pl.DataFrame, names: Sequence[str], value: Callable[[pl.DataFrame], float]) -> SingleFeature:
     """The feature and direction with the highest value on dev; of equals the first in the set."""
-    choices = [SingleFeature(name, sign) for name in feature_set.names for sign in (1, -1)]
+    choices = [SingleFeature(name, sign) for name in names for sign in (1, -1)]
     values = [value(by_feature(pairs, choice)) for choice in choices]
     return choices[int(np.argmax(np.nan_to_num(values, nan=-1.0)))]
 

@@ -17,6 +17,7 @@ from ltr import bundle, evaluation, measures, tracking
 from ltr.config import Experiment, TrackingConfig
 from ltr.errors import TrackingError
 from ltr.evaluation import Comparison
+from ltr.experiment import inspection
 from ltr.experiment.assemble import Assembled, assemble
 from ltr.experiment.record import record_of
 from ltr.experiment.result import Result, Rows, finite
@@ -148,6 +149,7 @@ def _save(assembled: Assembled, kept: Trial, result: Result, *, bundles: Path, c
         )
         record = record_of(assembled, kept, result, started=created)
         (directory / "record.json").write_text(record.to_json() + "\n", encoding="utf-8")
+        inspection.write(directory, assembled)
 
     return bundle.save(
         bundles,
@@ -161,6 +163,7 @@ def _save(assembled: Assembled, kept: Trial, result: Result, *, bundles: Path, c
         ranker=kept.ranker,
         state=assembled.state,
         encoder=assembled.encoder,
+        judged=kept.judged,
         created=created.isoformat(timespec="seconds"),
         results=results,
     )

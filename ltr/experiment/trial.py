@@ -9,21 +9,23 @@ from __future__ import annotations
 
 import statistics
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import polars as pl
 
 from ltr import evaluation, measures, rankers
 from ltr.config import Experiment, RankerConfig
 from ltr.experiment import rows
-from ltr.experiment.assemble import Assembled, known
-from ltr.experiment.preflight import parts_of
+from ltr.experiment.assemble import Assembled, known, learnt
+from ltr.experiment.preflight import groups_of, parts_of
 from ltr.experiment.split import Parts
+from ltr.features.memory import Judged
 from ltr.measures import Measure
 from ltr.rankers import Fitted, Ranker
 
-__all__ = ["Trial", "best_on_dev", "evaluated", "fitted", "fitting_cutoff", "of", "refit", "trial"]
+__all__ = ["Stages", "Trial", "best_on_dev", "evaluated", "fitted", "fitting_cutoff", "of", "refit", "trial"]
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,7 @@ class Trial:
 
     Args:
         ranker: the one to keep.
+        judged: the queries that its learnt features remember; None where it has none.
         rounds: row -> rounds of each fitted ranker, with folds the median.
         labels: row -> what the table calls it, in the table's order.
         per_query: row -> query_id and a column a measure, over the test queries.
@@ -44,6 +47,7 @@ class Trial:
     """
 
     ranker: Ranker
+    judged: Judged | None
     rounds: dict[str, int]
     labels: dict[str, str]
     per_query: dict[str, pl.DataFrame]
@@ -66,18 +70,27 @@ def trial(assembled: Assembled, *, group: str | None) -> Trial:
     experiment = assembled.experiment
     main = experiment.ranker.library
     wanted = [measures.parse(text) for text in experiment.evaluation.measures]
-    parts = parts_of(experiment, assembled.dataset, group=group)
-    folds = [_fold(assembled, part, wanted) for part in parts]
+    groups = groups_of(assembled.dataset, group)
+    parts = [
+        replace(part, fit=tuple(query for query in part.fit if query not in assembled.tuned_on))
+        for part in parts_of(experiment, assembled.dataset, group=group)
+    ]
+    folds = [_fold(assembled, part, wanted, groups) for part in parts]
     labels = {row: _merged([fold.labels[row] for fold in folds]) for row in folds[0].labels}
     rounds = {row: round(statistics.median(fold.fitted[row].rounds for fold in folds)) for row in experiment.rankers}
-    everything = assembled.dataset.queries["query_id"].to_list()
-    final = folds[0].fitted[main] if len(folds) == 1 else refit(assembled, experiment.ranker, everything, rounds[main])
+    if len(folds) == 1:
+        final, judged = folds[0].fitted[main], folds[0].judged
+    else:
+        everything = assembled.dataset.queries["query_id"].to_list()
+        whole = learnt(assembled, everything, groups)
+        final, judged = refit(whole, experiment.ranker, everything, rounds[main]), whole.judged
     dropped: Counter[str] = Counter()
     for fold in folds:
         dropped.update(fold.fitted[main].dropped)
     repeats = experiment.split.repeats
     return Trial(
         ranker=final.ranker,
+        judged=judged,
         rounds=rounds,
         labels=labels,
         per_query={row: _averaged([fold.per_query[row] for fold in folds]) for row in labels},
@@ -101,21 +114,48 @@ class _Fold:
     labels: dict[str, str]
     per_query: dict[str, pl.DataFrame]
     runs: dict[str, pl.DataFrame]
+    judged: Judged | None
 
 
-def _fold(assembled: Assembled, parts: Parts, wanted: list[Measure]) -> _Fold:
+def _fold(assembled: Assembled, parts: Parts, wanted: list[Measure], groups: Mapping[str, str]) -> _Fold:
     experiment, feature_set = assembled.experiment, assembled.feature_set
-    test = of(assembled.pairs, parts.test)
-    best = best_on_dev(assembled, parts, wanted[0])
+    stages = Stages(assembled, parts, groups)
+    kept = {row: fitted(stages, config) for row, config in experiment.rankers.items()}
+    last = stages.of(experiment.ranker)
+    test = of(last.pairs, parts.test)
+    best = best_on_dev(stages.fit, parts, wanted[0])
     runs = {"retrieval": rows.by_retrieval(test), "best_feature": rows.by_feature(test, best)}
     labels = {"retrieval": "retrieval order", "best_feature": f"best feature: {best}"}
     if (cosine := rows.first_cosine(feature_set)) is not None:
         runs["cosine"], labels["cosine"] = rows.by_feature(test, cosine), f"cosine: {cosine}"
-    kept = {row: fitted(assembled, config, parts) for row, config in experiment.rankers.items()}
     for row, config in experiment.rankers.items():
-        runs[row], labels[row] = rows.by_ranker(test, kept[row].ranker), _label(row, config)
+        runs[row] = rows.by_ranker(of(stages.of(config).pairs, parts.test), kept[row].ranker)
+        labels[row] = _label(row, config)
     per_query = {row: evaluated(assembled, run, parts.test, wanted) for row, run in runs.items()}
-    return _Fold(kept, labels, per_query, runs)
+    return _Fold(kept, labels, per_query, runs, last.judged)
+
+
+@dataclass(frozen=True)
+class Stages:
+    """One split's pairs, with what is learnt from the fit side, and from fit and dev together for a ranker refitted on both."""
+
+    assembled: Assembled
+    parts: Parts
+    groups: Mapping[str, str]
+
+    @cached_property
+    def fit(self) -> Assembled:
+        """As learnt from the fit side."""
+        return learnt(self.assembled, self.parts.fit, self.groups)
+
+    @cached_property
+    def both(self) -> Assembled:
+        """As learnt from fit and dev."""
+        return learnt(self.assembled, (*self.parts.fit, *self.parts.dev), self.groups)
+
+    def of(self, config: RankerConfig) -> Assembled:
+        """What this ranker is kept with, and tested on."""
+        return self.both if config.refit else self.fit
 
 
 def best_on_dev(assembled: Assembled, parts: Parts, measure: Measure) -> rows.SingleFeature:
@@ -125,37 +165,48 @@ def best_on_dev(assembled: Assembled, parts: Parts, measure: Measure) -> rows.Si
         value = evaluated(assembled, run, parts.dev, [measure])[str(measure)].drop_nans().mean()
         return float(value) if isinstance(value, float) else float("nan")
 
-    return rows.best_feature(of(assembled.pairs, parts.dev), assembled.feature_set, on_dev)
+    return rows.best_feature(of(assembled.pairs, parts.dev), assembled.inputs, on_dev)
 
 
-def fitted(assembled: Assembled, config: RankerConfig, parts: Parts) -> Fitted:
+def fitted(stages: Stages, config: RankerConfig) -> Fitted:
     """Fit on fit, stopping on dev; where the configuration asks for it, again on both for as many rounds."""
+    assembled, parts = stages.fit, stages.parts
     products = assembled.dataset.products
-    first = rankers.fit(
-        config,
-        known(assembled.pairs, products, parts.fit),
-        known(assembled.pairs, products, parts.dev),
-        features=assembled.feature_set.names,
-        gains=assembled.gains,
-        cutoff=fitting_cutoff(assembled.experiment),
+    first = _kept(
+        assembled,
+        rankers.fit(
+            config,
+            known(assembled.pairs, products, parts.fit),
+            known(assembled.pairs, products, parts.dev),
+            features=assembled.inputs,
+            gains=assembled.gains,
+            cutoff=fitting_cutoff(assembled.experiment),
+        ),
     )
     if not config.refit:
         return first
-    again = refit(assembled, config, (*parts.fit, *parts.dev), first.rounds)
+    again = refit(stages.both, config, (*parts.fit, *parts.dev), first.rounds)
     return replace(first, ranker=again.ranker, seconds=first.seconds + again.seconds)
 
 
 def refit(assembled: Assembled, config: RankerConfig, query_ids: Sequence[str], rounds: int) -> Fitted:
     """Fit on these queries for exactly so many rounds, as an earlier dev has settled them."""
-    return rankers.fit(
-        config,
-        known(assembled.pairs, assembled.dataset.products, query_ids),
-        None,
-        features=assembled.feature_set.names,
-        gains=assembled.gains,
-        cutoff=fitting_cutoff(assembled.experiment),
-        rounds=rounds,
+    return _kept(
+        assembled,
+        rankers.fit(
+            config,
+            known(assembled.pairs, assembled.dataset.products, query_ids),
+            None,
+            features=assembled.inputs,
+            gains=assembled.gains,
+            cutoff=fitting_cutoff(assembled.experiment),
+            rounds=rounds,
+        ),
     )
+
+
+def _kept(assembled: Assembled, made: Fitted) -> Fitted:
+    return replace(made, ranker=assembled.kept(made.ranker))
 
 
 def evaluated(assembled: Assembled, run: pl.DataFrame, query_ids: Sequence[str], wanted: list[Measure]) -> pl.DataFrame:

@@ -17,6 +17,7 @@ from ltr.evaluation import (
     summarise,
     summarise_segments,
 )
+from ltr.evaluation.segments import by_column, by_unseen, unseen_share
 
 
 def frame(values, name="RR"):
@@ -96,7 +97,9 @@ def test_length_is_in_terms():
     queries = pl.DataFrame(
         {"query_id": list("abcdef"), "query": ["dress", " red  dress ", "a b c", "a b c d", "", "röd-ny"]}
     )
-    assert by_length(queries)["segment"].to_list() == ["1", "2", "3+", "3+", "1", "1"]
+    assert by_length(queries)["segment"].to_list() == ["1", "2", "3", "4+", "1", "1"]
+    assert by_length(queries, longest=2)["segment"].to_list() == ["1", "2+", "2+", "2+", "1", "1"]
+    assert by_length(queries)["segment"].dtype.categories.to_list() == ["1", "2", "3", "4+"]
     assert list(by_segment(frame([1]), by_length(queries).with_columns(query_id=pl.lit("q000")).head(1))) == ["1"]
 
 
@@ -136,3 +139,57 @@ def test_impossible_shares_and_columns_are_refused():
         by_popularity(popularity([1]), column="searches")
     with pytest.raises(ConfigError, match="at most 1 together"):
         by_popularity(popularity([1]), head=0.8, torso=0.3)
+    with pytest.raises(ConfigError, match="0 terms; give at least 1"):
+        by_length(pl.DataFrame({"query_id": ["q"], "query": ["dress"]}), longest=0)
+    with pytest.raises(DataError, match="'popularity' is empty, negative or not finite"):
+        by_popularity(popularity(["often"]))
+
+
+def column_of(values):
+    return pl.DataFrame({"query_id": [f"q{i:03d}" for i in range(len(values))], "column": values})
+
+
+def test_the_values_of_a_column_are_segments_in_their_own_order():
+    found = by_column(column_of([10, 2, None, 2]), "column")
+    assert found["segment"].to_list() == ["10", "2", None, "2"]
+    # as numbers 2 is before 10; as texts it would be after
+    assert list(by_segment(frame([1, 2, 3, 4]), found)) == ["2", "10", "(none)"]
+    assert list(by_segment(frame([1, 2]), by_column(column_of([True, False]), "column"))) == ["false", "true"]
+
+
+def test_the_commonest_values_keep_their_names_and_the_others_are_one_segment():
+    values = ["c", "b", "b", "a", "c", "c", "d", None]
+    found = by_column(column_of(values), "column", most=2)
+    assert found["segment"].to_list() == ["c", "b", "b", "(other)", "c", "c", "(other)", None]
+    assert list(by_segment(frame(range(8)), found)) == ["b", "c", "(other)", "(none)"]
+    # of as many queries, the value that comes first
+    assert by_column(column_of(["b", "a"]), "column", most=1)["segment"].to_list() == ["(other)", "a"]
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [([1.5, 2.5, 3.5], "has 3 different numbers; at most 2"), ([["a"], ["b"]], r"holds List\(String\)")],
+)
+def test_columns_that_make_no_segments_are_refused(values, said):
+    with pytest.raises(DataError, match=said):
+        by_column(column_of(values), "column", most=2)
+
+
+def test_the_unseen_share_is_of_relevant_products_whoever_judged_them_before():
+    judged = pl.DataFrame(
+        {
+            "query_id": ["a", "a", "a", "b", "c"],
+            "product_id": ["p1", "p2", "p3", "p1", "p9"],
+            "grade": [3.0, 2.0, 0.0, 1.0, 3.0],
+        }
+    )
+    fitted = pl.DataFrame({"query_id": ["x", "y", "z"], "product_id": ["p1", "p1", "p3"], "grade": [0.0, 3.0, 1.0]})
+    # p1 and p2 are relevant to a, of which p2 was never fitted on; p3 does not count
+    assert unseen_share(judged, fitted).rows() == [("a", 1 / 2), ("b", 0.0), ("c", 1.0)]
+    assert unseen_share(judged, fitted, rel=3).rows() == [("a", 0.0), ("c", 1.0)]
+    assert unseen_share(judged, fitted.clear())["unseen"].to_list() == [1.0, 1.0, 1.0]
+
+
+def test_only_what_is_wholly_seen_or_unseen_is_called_so():
+    shares = pl.DataFrame({"query_id": list("abcd"), "unseen": [0.0, 1.0, 0.999, None]})
+    assert by_unseen(shares)["segment"].to_list() == ["all seen", "all unseen", "some unseen", None]

@@ -114,7 +114,7 @@ def test_the_best_feature_is_chosen_with_its_direction():
     def top_is_c(run):
         return float(run["product_id"][0] == "c")
 
-    chosen = best_feature(PAIRS, definition.parse(table), top_is_c)
+    chosen = best_feature(PAIRS, definition.parse(table).names, top_is_c)
     assert chosen == SingleFeature("size", -1)
     assert str(chosen) == "−size"
 

@@ -8,7 +8,7 @@ import pytest
 
 from ltr import bundle, tracking
 from ltr.config import compared, read_experiment
-from ltr.errors import TrackingError
+from ltr.errors import ConfigError, TrackingError
 from ltr.experiment import train
 from ltr.experiment.judged import evaluate_bundle
 
@@ -167,3 +167,43 @@ def test_features_made_elsewhere_are_fitted_and_evaluated_without_a_feature_set(
     evaluated = evaluate_bundle(Path(result.bundle), data_home / "svmlight-rank" / "rank.test")
     assert evaluated.table.measures["lightgbm"]["nDCG@3"] == result.table.measures["lightgbm"]["nDCG@3"]
     assert evaluated.table.measures["retrieval"]["nDCG@3"] == result.table.measures["retrieval"]["nDCG@3"]
+
+
+def test_another_bundles_score_is_a_feature_and_the_bundle_needs_no_other(small, tmp_path):
+    home, first = small
+    mapped = 'transfer.fields={description="title"}'
+    result = again(home, f'transfer.bundle="{first.bundle}"', mapped, "features.set=features/lexical.toml")
+    loaded = bundle.load(Path(result.bundle))
+    assert "transfer" in loaded.ranker.importance()
+    assert loaded.ranker.features == loaded.feature_set.names
+    judged = tmp_path / "judged.csv"
+    judged.write_text(
+        "query,product_id,grade\n"
+        + "\n".join(f"red dress,{p},{i % 3}" for i, p in enumerate(loaded.state.products["product_id"].head(6)))
+    )
+    assert evaluate_bundle(Path(result.bundle), judged).table.measures["lightgbm"]["nDCG@10"].n == 1
+    with pytest.raises(ConfigError, match="was fitted with encoder 'hashing'"):
+        again(home, f'transfer.bundle="{first.bundle}"', mapped, "encoder.model=other")
+
+
+def test_features_learnt_from_judgments_are_kept_with_the_bundle_and_told_where_they_flatter(small, tmp_path):
+    home, _ = small
+    (home / "learnt.toml").write_text(
+        'name = "learnt"\n[[feature]]\nname = "title_bm25"\nkind = "bm25"\nfield = "title"\n'
+        '[[feature]]\nname = "rate"\nkind = "judged_rate"\nalso = ["relative"]\n'
+        '[[feature]]\nname = "alike"\nkind = "judged_neighbours"\nby = "ngram"\n'
+    )
+    result = again(home, "features.set=learnt.toml", "ranker.refit=true")
+    loaded = bundle.load(Path(result.bundle))
+    parts = loaded.judged.queries.height
+    assert parts == result.table.queries["fit"] + result.table.queries["dev"]
+    seen = loaded.judged.queries["query"][0]
+    judged = tmp_path / "judged.csv"
+    judged.write_text(
+        "query,product_id,grade\n"
+        + "\n".join(f"{seen},{p},{i % 3}" for i, p in enumerate(loaded.state.products["product_id"].head(6)))
+    )
+    evaluated = evaluate_bundle(Path(result.bundle), judged)
+    assert "1 of 1 queries were fitted on: their figures flatter the ranker" in evaluated.warnings
+    folded = again(home, "features.set=learnt.toml", "split.folds=4")
+    assert bundle.load(Path(folded.bundle)).judged.queries.height == 80
