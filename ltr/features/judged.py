@@ -48,8 +48,7 @@ def judged_rate(columns: Columns, groups: Offsets, *, params: RateParams) -> Flo
 
     g is the gain ÷ the greatest gain, w the judgment's weight, m the smoothing (a Beta prior's strength).
     """
-    rate = _totals(columns, groups, params.smoothing)[0]
-    return _known(columns, rate)
+    return _known(columns, _rate(columns, groups, params.smoothing))
 
 
 def judged_count(columns: Columns, groups: Offsets, *, params: Params) -> Floats:
@@ -57,7 +56,7 @@ def judged_count(columns: Columns, groups: Offsets, *, params: Params) -> Floats
 
     count = Σ w,  over the judgments of the product by queries outside the list's fold
     """
-    return _known(columns, _totals(columns, groups, 1.0)[1])
+    return _known(columns, _sums(columns, groups)[1])
 
 
 def judged_neighbours(columns: Columns, groups: Offsets, *, params: NeighbourParams) -> Floats:
@@ -76,7 +75,7 @@ def judged_neighbours(columns: Columns, groups: Offsets, *, params: NeighbourPar
 
     def make() -> NDArray[np.float64]:
         starts, found = _similarities(columns, memory, groups, params.by)
-        rate = _totals(columns, groups, params.smoothing)[0]
+        rate = _rate(columns, groups, params.smoothing)
         out = np.empty((len(columns.rows), 4))
         neighbours.told(
             columns.rows, groups, _own(columns, groups), memory.bounds, memory.asked, memory.values, memory.weights,
@@ -88,21 +87,27 @@ def judged_neighbours(columns: Columns, groups: Offsets, *, params: NeighbourPar
     return _known(columns, told[:, ("grade", "weight", "relevant", "irrelevant").index(params.says)])
 
 
-def _totals(columns: Columns, groups: Offsets, smoothing: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Each row's smoothed rate, and the weight of the judgments behind it."""
+def _sums(columns: Columns, groups: Offsets) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Of each row's judgments: the weighted sum of their values, and their weight."""
     from ltr.features import neighbours
 
     memory = _memory(columns)
 
     def make() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        rate, weight = np.empty(len(columns.rows)), np.empty(len(columns.rows))
-        neighbours.rates(
+        total, weight = np.empty(len(columns.rows)), np.empty(len(columns.rows))
+        neighbours.sums(
             columns.rows, groups, _own(columns, groups), memory.bounds, memory.asked, memory.values, memory.weights,
-            memory.folds, memory.mean, smoothing, rate, weight,
+            memory.folds, total, weight,
         )  # fmt: skip
-        return rate, weight
+        return total, weight
 
-    return columns.once(("judged", smoothing), make)
+    return columns.once("judged", make)
+
+
+def _rate(columns: Columns, groups: Offsets, smoothing: float) -> NDArray[np.float64]:
+    total, weight = _sums(columns, groups)
+    smoothed: NDArray[np.float64] = (total + smoothing * _memory(columns).mean) / (weight + smoothing)
+    return smoothed
 
 
 def _similarities(columns: Columns, memory: Memory, groups: Offsets, by: str) -> tuple[Offsets, NDArray[np.float64]]:

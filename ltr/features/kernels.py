@@ -47,9 +47,14 @@ LARGEST: Final = float(np.finfo(np.float32).max)
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def compiled(signature: str) -> Callable[[F], F]:
-    """Compile a loop for these types alone, kept on disk, without the interpreter's lock and without reordered sums."""
-    return cast("Callable[[F], F]", numba.njit(signature, cache=True, nogil=True, fastmath=False))
+def compiled(signature: str, *, reordered: bool = False) -> Callable[[F], F]:
+    """Compile a loop for these types alone, kept on disk and without the interpreter's lock.
+
+    ``reordered`` lets one row's own sum be taken in several lanes: the same bits for the same row wherever it stands, but
+    perhaps others on another processor, as with numpy's einsum.
+    """
+    fast = {"reassoc"} if reordered else False
+    return cast("Callable[[F], F]", numba.njit(signature, cache=True, nogil=True, fastmath=fast))
 
 
 @compiled("void(i4[::1], i8[::1], i8[::1], i8[::1], i4[::1], i8[::1], i8[::1], i4[::1], i4[::1])")

@@ -9,41 +9,52 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
 from ltr.features.kernels import compiled
 
-__all__ = ["by_meaning", "by_spelling", "rates", "told"]
+__all__ = ["by_meaning", "by_spelling", "sums", "told"]
 
 
-@compiled("void(i8[::1], i8[::1], i8[::1], i8[::1], i8[::1], f8[::1], f8[::1], i8[::1], f8, f8, f8[::1], f8[::1])")
-def rates(
-    rows: Any, lists: Any, own: Any, bounds: Any, asked: Any, values: Any, weights: Any, folds: Any, mean: Any,
-    smoothing: Any, rate: Any, weight: Any,
+@compiled("void(i8[::1], i8[::1], i8[::1], i8[::1], i8[::1], f8[::1], f8[::1], i8[::1], f8[::1], f8[::1])")
+def sums(
+    rows: Any, lists: Any, own: Any, bounds: Any, asked: Any, values: Any, weights: Any, folds: Any, total: Any,
+    weight: Any,
 ) -> None:  # fmt: skip
-    """Smoothed mean value of each candidate over the queries outside its list's fold, and their weight."""
+    """Weighted sum of the values of each candidate's judgments by queries outside its list's fold, and their weight."""
     for group in range(len(lists) - 1):
         for pair in range(lists[group], lists[group + 1]):
-            total, count = 0.0, 0.0
+            graded, count = 0.0, 0.0
             for entry in range(bounds[rows[pair]], bounds[rows[pair] + 1]):
                 if folds[asked[entry]] != own[group]:
-                    total += weights[entry] * values[entry]
+                    graded += weights[entry] * values[entry]
                     count += weights[entry]
-            rate[pair] = (total + smoothing * mean) / (count + smoothing)
+            total[pair] = graded
             weight[pair] = count
 
 
-@compiled("void(i8[::1], i8[::1], i8[::1], i8[::1], f4[:, ::1], f4[:, ::1], i8[::1], f8[::1])")
+@compiled("void(i8[::1], i8[::1], i8[::1], i8[::1], f4[:, ::1], f4[:, ::1], i8[::1], f8[::1])", reordered=True)
 def by_meaning(
     rows: Any, lists: Any, bounds: Any, asked: Any, vectors: Any, queries: Any, starts: Any, found: Any
 ) -> None:
-    """Cosine of vectors of length 1."""
+    """Cosine of vectors of length 1, each judged query once a list: it may have judged many of the candidates."""
+    known = np.full(len(vectors), -1, dtype=np.int64)
+    similar = np.empty(len(vectors))
+    width = queries.shape[1]
     for group in range(len(lists) - 1):
+        own = queries[group]
         for pair in range(lists[group], lists[group + 1]):
             at = starts[pair]
             for entry in range(bounds[rows[pair]], bounds[rows[pair] + 1]):
-                total = 0.0
-                for place in range(queries.shape[1]):
-                    total += vectors[asked[entry], place] * queries[group, place]
-                found[at] = total
+                query = asked[entry]
+                if known[query] != group:
+                    known[query] = group
+                    other = vectors[query]
+                    total = np.float32(0.0)
+                    for place in range(width):
+                        total += own[place] * other[place]
+                    similar[query] = total
+                found[at] = similar[query]
                 at += 1
 
 
@@ -54,7 +65,9 @@ def by_spelling(
     rows: Any, lists: Any, bounds: Any, asked: Any, grams: Any, weights: Any, ends: Any, norms: Any, own: Any,
     own_weights: Any, own_ends: Any, starts: Any, found: Any,
 ) -> None:  # fmt: skip
-    """Cosine of weighted sets of trigrams, both sorted."""
+    """Cosine of weighted sets of trigrams, both sorted; each judged query once a list."""
+    known = np.full(len(norms), -1, dtype=np.int64)
+    similar = np.empty(len(norms))
     for group in range(len(lists) - 1):
         squared = 0.0
         for place in range(own_ends[group], own_ends[group + 1]):
@@ -63,18 +76,21 @@ def by_spelling(
             at = starts[pair]
             for entry in range(bounds[rows[pair]], bounds[rows[pair] + 1]):
                 query = asked[entry]
-                left, right, total = own_ends[group], ends[query], 0.0
-                while left < own_ends[group + 1] and right < ends[query + 1]:
-                    if own[left] == grams[right]:
-                        total += own_weights[left] * weights[right]
-                        left += 1
-                        right += 1
-                    elif own[left] < grams[right]:
-                        left += 1
-                    else:
-                        right += 1
-                norm = math.sqrt(squared) * norms[query]
-                found[at] = total / norm if norm > 0.0 else 0.0
+                if known[query] != group:
+                    known[query] = group
+                    left, right, total = own_ends[group], ends[query], 0.0
+                    while left < own_ends[group + 1] and right < ends[query + 1]:
+                        if own[left] == grams[right]:
+                            total += own_weights[left] * weights[right]
+                            left += 1
+                            right += 1
+                        elif own[left] < grams[right]:
+                            left += 1
+                        else:
+                            right += 1
+                    norm = math.sqrt(squared) * norms[query]
+                    similar[query] = total / norm if norm > 0.0 else 0.0
+                found[at] = similar[query]
                 at += 1
 
 
