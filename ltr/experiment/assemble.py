@@ -14,6 +14,7 @@ from ltr import bundle, datasets, features, measures
 from ltr.config import Experiment, TransferConfig
 from ltr.datasets import Dataset
 from ltr.errors import ConfigError, JudgmentError, suggestion
+from ltr.experiment.few import regularised
 from ltr.experiment.preflight import check_configuration, check_data, tuned_on
 from ltr.features import compute, memory, state
 from ltr.features.definition import FeatureSet
@@ -120,6 +121,9 @@ def assemble(experiment: Experiment, *, base: Path, cache: Path) -> Assembled:
         tuned_on(base / experiment.encoder.model, dataset.queries) if feature_set.encodes else frozenset()
     )
     check_data(experiment, dataset, scale, tuned_on=known_to_encoder)
+    experiment, told = regularised(experiment, feature_set, queries=dataset.judgments["query_id"].n_unique())
+    if told:
+        dataset = replace(dataset, notes=(*dataset.notes, told))
     source = None
     if experiment.transfer is not None:
         feature_set, source = transferred(experiment, experiment.transfer, dataset, feature_set, base=base)

@@ -6,6 +6,7 @@ judgments of its own query, nor of queries in its fold.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final, Literal
 
 import numpy as np
@@ -13,17 +14,23 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from ltr.errors import BundleMismatchError, EncoderError
-from ltr.features.columns import Columns
+from ltr.features.columns import Columns, Query
 from ltr.features.memory import Memory
-from ltr.features.params import Floats, Form, Kind, Offsets, Params, finite
+from ltr.features.params import Floats, Form, Kind, Offsets, Params, TextParams, finite
 
-__all__ = ["KINDS", "judged_count", "judged_neighbours", "judged_rate"]
+__all__ = ["KINDS", "judged_count", "judged_intent", "judged_neighbours", "judged_rate"]
 
 
 class RateParams(Params):
     """Of a product's rate."""
 
     smoothing: float = Field(5.0, gt=0, description="judgments that the mean of all products counts for")
+
+
+class IntentParams(TextParams):
+    """Of a query's intent."""
+
+    smoothing: float = Field(5.0, gt=0, description="queries that the mean of all words counts for")
 
 
 class NeighbourParams(RateParams):
@@ -85,6 +92,37 @@ def judged_neighbours(columns: Columns, groups: Offsets, *, params: NeighbourPar
 
     told = columns.once(key, make)
     return _known(columns, told[:, ("grade", "weight", "relevant", "irrelevant").index(params.says)])
+
+
+def judged_intent(columns: Columns, groups: Offsets, *, params: IntentParams) -> Floats:
+    """Whether the query speaks of this field: how far the field answered other queries with the same words.
+
+        intent = mean over the query's terms t of (Σ share + m·mean) / (n(t) + m),  over queries with t outside the list's fold
+
+    A query's share is that of its terms that the field has, averaged over its relevant products (at least half of the
+    greatest gain). NaN for a query without terms.
+    """
+    memory, state = _memory(columns), columns.state
+    folds = _own(columns, groups)
+    out = np.full(len(columns.queries), np.nan)
+    for group, query in enumerate(columns.queries):
+
+        def terms(text: str, like: Query = query) -> NDArray[np.int32]:
+            return replace(like, text=text).terms
+
+        told = memory.answers(params.key, state.tokens[params.key], terms)
+        asked = query.terms
+        if not len(asked):
+            continue
+        seen = np.ones(told.counts.shape[1], dtype=np.bool_)
+        if folds[group] >= 0:
+            seen[folds[group]] = False
+        known = asked[asked >= 0]
+        count, share = told.counts[known][:, seen].sum(axis=1), told.shares[known][:, seen].sum(axis=1)
+        learnt = (share + params.smoothing * told.mean) / (count + params.smoothing)
+        # A word that the catalogue lacks is one that no query has taught anything.
+        out[group] = (learnt.sum() + told.mean * (len(asked) - len(known))) / len(asked)
+    return finite(out)
 
 
 def _sums(columns: Columns, groups: Offsets) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -157,5 +195,6 @@ def _known(columns: Columns, values: NDArray[np.float64]) -> Floats:
 KINDS: Final = {
     "judged_rate": Kind("query_product", judged_rate, RateParams, learnt=True),
     "judged_count": Kind("query_product", judged_count, Params, learnt=True),
+    "judged_intent": Kind("query", judged_intent, IntentParams, "tokens", learnt=True),
     "judged_neighbours": Kind("query_product", judged_neighbours, NeighbourParams, learnt=True),
 }

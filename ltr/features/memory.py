@@ -9,7 +9,7 @@ values that are as good, and no better, than those that a query never seen befor
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -21,15 +21,16 @@ from numpy.typing import NDArray
 
 from ltr.errors import BundleError, JudgmentError
 from ltr.features.params import Floats, Offsets
-from ltr.features.terms import plain, trigrams
+from ltr.features.terms import Tokens, plain, trigrams
 
 if TYPE_CHECKING:
     from ltr.encoders import Encoder
     from ltr.features.state import State
 
-__all__ = ["FOLDS", "MOST", "Judged", "Memory", "load", "remember"]
+__all__ = ["FOLDS", "MOST", "RELEVANT", "Answers", "Judged", "Memory", "load", "remember"]
 
 FOLDS: Final = 8
+RELEVANT: Final = 0.5  # of the greatest gain
 MOST: Final = 512  # queries a product: what a request costs has a bound
 
 
@@ -78,6 +79,7 @@ class Judged:
             vectors=np.ascontiguousarray(self.vectors),
             grams=np.concatenate([np.sort(own) for own in grams]) if grams else np.empty(0, dtype=np.int64),
             ends=ends,
+            texts=tuple(self.queries["query"].to_list()),
         )
 
     def save(self, directory: Path) -> None:
@@ -103,6 +105,7 @@ class Memory:
         vectors: of each query.
         grams: distinct character trigrams of the queries, sorted within each.
         ends: ends[query] to ends[query + 1] are a query's trigrams.
+        texts: of the queries.
     """
 
     products: int
@@ -115,6 +118,20 @@ class Memory:
     vectors: Floats
     grams: NDArray[np.int64]
     ends: Offsets
+    texts: tuple[str, ...]
+    _made: dict[str, Answers] = field(default_factory=dict, repr=False)
+
+    def answers(self, key: str, tokens: Tokens, terms: Callable[[str], NDArray[np.int32]]) -> Answers:
+        """Where queries with a term were answered; made once a field.
+
+        Args:
+            key: the field's name in the state.
+            tokens: the field.
+            terms: a query's term numbers.
+        """
+        if key not in self._made:
+            self._made[key] = _answers(self, tokens, terms)
+        return self._made[key]
 
     @cached_property
     def gram_weights(self) -> tuple[NDArray[np.int64], NDArray[np.float64], float]:
@@ -131,6 +148,40 @@ class Memory:
         squared = np.zeros(len(each) + 1)
         np.cumsum(np.square(each), out=squared[1:])
         return each, np.sqrt(squared[self.ends[1:]] - squared[self.ends[:-1]])
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """For one field, by term number and fold: how many queries have the term, and how far the field answered them.
+
+    A query's share is that of its terms that the field has, averaged over its relevant products; queries without a relevant
+    product of the catalogue say nothing.
+    """
+
+    counts: NDArray[np.float64]  # [terms, folds]
+    shares: NDArray[np.float64]  # [terms, folds], sums
+    mean: float
+
+
+def _answers(memory: Memory, tokens: Tokens, terms: Callable[[str], NDArray[np.int32]]) -> Answers:
+    rows = np.repeat(np.arange(memory.products + 1), np.diff(memory.bounds))
+    relevant: dict[int, list[int]] = {}
+    for entry in np.flatnonzero(memory.values >= RELEVANT):
+        relevant.setdefault(int(memory.asked[entry]), []).append(int(rows[entry]))
+    folds = int(memory.folds.max(initial=0)) + 1
+    counts = np.zeros((len(tokens.vocabulary), folds))
+    shares = np.zeros_like(counts)
+    total = []
+    for query, products in relevant.items():
+        own = np.unique(terms(memory.texts[query]))
+        if not len(own):
+            continue
+        found = [np.isin(own, tokens.ids[tokens.bounds[row] : tokens.bounds[row + 1]]).mean() for row in products]
+        total.append(float(np.mean(found)))
+        known = own[own >= 0]
+        counts[known, memory.folds[query]] += 1
+        shares[known, memory.folds[query]] += total[-1]
+    return Answers(counts, shares, float(np.mean(total)) if total else 0.0)
 
 
 def remember(

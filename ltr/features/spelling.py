@@ -19,7 +19,7 @@ from ltr.features.columns import Columns
 from ltr.features.params import Floats, Kind, Offsets, TextParams
 from ltr.features.terms import Strings
 
-__all__ = ["KINDS", "exact", "ngram", "prefix", "similarity"]
+__all__ = ["KINDS", "exact", "initials", "ngram", "prefix", "similarity"]
 
 # rapidfuzz's scorer and the value that means equal.
 _METHODS: Final[dict[str, tuple[Any, float]]] = {
@@ -29,6 +29,9 @@ _METHODS: Final[dict[str, tuple[Any, float]]] = {
     "token_set": (fuzz.token_set_ratio, 100.0),
     "jaro_winkler": (JaroWinkler.similarity, 1.0),
 }
+
+
+_ARTICLES: Final = frozenset(["the", "a", "an"])
 
 
 class SimilarityParams(TextParams):
@@ -114,12 +117,44 @@ def ngram(columns: Columns, groups: Offsets, *, params: NgramParams) -> Floats:
     return _known((shared / np.maximum(whole, 1)).astype(np.float32), columns, groups, strings)
 
 
+def initials(columns: Columns, groups: Offsets, *, params: TextParams) -> Floats:
+    """Whether the query is the field's initials, or those of one of its values: "lotr" is The Lord of the Rings.
+
+        initials = 1 where the query without blanks = the words' first characters, all of them or but a leading article's
+
+    A field of one word has none, so that a query of one letter names nothing.
+    """
+    strings = columns.state.strings[params.key]
+    choices, cuts = columns.once(("choices", params.key), lambda: _choices(columns, strings))
+    known = columns.once(("initials", params.key), lambda: [_initials(value) for value in choices])
+    out = np.zeros(len(columns.rows), dtype=np.float32)
+    for group, query in enumerate(columns.queries):
+        asked = query.plain.replace(" ", "")
+        for row in range(groups[group], groups[group + 1]):
+            out[row] = any(asked in known[value] for value in range(cuts[row], cuts[row + 1]))
+    return _known(out, columns, groups, strings)
+
+
 KINDS: Final = {
+    "initials": Kind("query_product", initials, TextParams, "strings"),
     "exact": Kind("query_product", exact, TextParams, "strings"),
     "prefix": Kind("query_product", prefix, TextParams, "strings"),
     "similarity": Kind("query_product", similarity, SimilarityParams, "strings"),
     "ngram": Kind("query_product", ngram, NgramParams, "strings"),
 }
+
+
+def _initials(value: str) -> tuple[str, ...]:
+    """What a value may be abbreviated to.
+
+    >>> _initials("the lord of the rings"), _initials("jaws")
+    (('tlotr', 'lotr'), ())
+    """
+    words = value.split()
+    whole = "".join(word[0] for word in words)
+    if len(words) < 2:
+        return ()
+    return (whole, whole[1:]) if words[0] in _ARTICLES and len(words) > 2 else (whole,)
 
 
 def _choices(columns: Columns, strings: Strings) -> tuple[list[str], NDArray[np.int64]]:

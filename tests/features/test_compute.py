@@ -54,6 +54,7 @@ EVERY_KIND = [
     {"kind": "prefix", "field": "title"},
     *({"kind": "similarity", "field": "title", "method": m} for m in ("ratio", "partial", "token_set", "token_sort")),
     {"kind": "similarity", "field": "tags", "method": "jaro_winkler"},
+    {"kind": "initials", "field": "tags"},
     {"kind": "ngram", "field": "tags"},
     {"kind": "ngram", "field": "title", "per": "query"},
     {"kind": "number", "field": "price", "log": True} | COPIES,

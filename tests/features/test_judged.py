@@ -204,3 +204,56 @@ def test_a_set_that_learns_needs_judged_queries_of_the_same_catalogue():
         compute.online("hat", ["p3"], wanted, built, memory=remembered().on(other))
     with pytest.raises(JudgmentError, match="no judged query"):
         memory.remember(QUERIES, JUDGED.clear(), gains=GAINS, groups={}, encoder=None)
+
+
+SHOP = pl.DataFrame(
+    {
+        "product_id": ["a", "b", "c"],
+        "title": ["running shoe", "evening dress", "mug"],
+        "brand": ["Ace", "Ace", "Zed"],
+    }
+)
+ASKED = pl.DataFrame({"query_id": ["1", "2", "3", "4"], "query": ["ace shoe", "ace dress", "red mug", "ace"]})
+ANSWERED = pl.DataFrame(
+    [("1", "a", 2.0), ("2", "b", 2.0), ("3", "c", 2.0), ("4", "a", 2.0), ("4", "b", 1.0), ("4", "c", 0.0)],
+    schema=["query_id", "product_id", "grade"],
+    orient="row",
+).with_columns(weight=1.0)
+
+
+def intents(query, *, own=None):
+    """What the query is taken to speak of: the title, the brand."""
+    features = [{"name": f"in_{field}", "kind": "judged_intent", "field": field} for field in ("title", "brand")]
+    wanted = definition.parse({"name": "intent", "feature": features})
+    built = state.build(SHOP, wanted, fields={"title": "text", "brand": "text"}, encoder=None)
+    groups = {"1": "q1", "2": "q2", "3": "q3", "4": "q9"}  # four folds
+    judged = memory.remember(ASKED, ANSWERED, gains=GAINS, groups=groups, encoder=None)
+    assert len(set(judged.folds.values())) == 4
+    folds = None if own is None else np.array([judged.folds[own]])
+    found = compute.matrix(wanted, built, [query], ["a"], np.array([0, 1]), memory=judged.on(built), own=folds)
+    return found[0].tolist()
+
+
+def test_a_word_speaks_of_the_field_that_answered_other_queries_with_it():
+    # Shares of the query's terms that the field of the relevant products has.
+    title, brand = [0.5, 0.5, 0.5, 0.0], [0.5, 0.5, 0.0, 1.0]
+    means = np.mean(title), np.mean(brand)
+
+    def word(shares, mean):
+        return (sum(shares) + 5 * mean) / (len(shares) + 5)
+
+    assert intents("ace") == pytest.approx([word([0.5, 0.5, 0.0], means[0]), word([0.5, 0.5, 1.0], means[1])])
+    assert intents("ace mug") == pytest.approx(
+        [
+            (word([0.5, 0.5, 0.0], means[0]) + word([0.5], means[0])) / 2,
+            (word([0.5, 0.5, 1.0], means[1]) + word([0.0], means[1])) / 2,
+        ]
+    )
+    # "red" is a word of no product, and says no more than the mean.
+    assert intents("red") == pytest.approx(means)
+    assert all(math.isnan(value) for value in intents(""))
+
+
+def test_the_intent_of_a_judged_query_is_learnt_from_the_others():
+    means = np.mean([0.5, 0.5, 0.5, 0.0]), np.mean([0.5, 0.5, 0.0, 1.0])
+    assert intents("ace", own="4") == pytest.approx([(1.0 + 5 * means[0]) / 7, (1.0 + 5 * means[1]) / 7])

@@ -29,6 +29,16 @@ def test_exact_takes_any_value_of_a_list(ask, close):
     close(ask("spider-man", MOVIES, {"kind": "exact", "field": "tags"}), [1, 0, NAN, NAN])
 
 
+def test_initials_are_those_of_all_words_or_but_a_leading_article(ask, close):
+    feature = {"kind": "initials", "field": "title"}
+    films = [{"title": "The Lord of the Rings"}, {"title": "Men in Black"}, {"title": "Jaws"}, {"title": None}]
+    close(ask("LOTR", films, feature), [1, 0, 0, NAN])
+    close(ask("m i b", films, feature), [0, 1, 0, NAN])
+    close(ask("tlotr", films, feature), [1, 0, 0, NAN])
+    close(ask("j", films, feature), [0, 0, 0, NAN])
+    close(ask("sm", MOVIES, {"kind": "initials", "field": "tags"}), [1, 0, NAN, NAN])
+
+
 def test_apostrophes_do_not_count():
     assert plain("Ocean’s 'Eleven'") == plain("oceans eleven")
 
