@@ -102,7 +102,11 @@ def _values(found: list[_Fold], feature_set: FeatureSet) -> pl.DataFrame:
     """The measure of each tested query, of a ranker fitted on these features."""
     frames = []
     for fold in found:
+        told = fold.assembled.experiment.ranker
+        monotone = {name: sign for name, sign in told.monotone.items() if name in feature_set.names}
         own, parts = replace(fold.assembled, feature_set=feature_set), fold.parts
-        ranker = refit(own, own.experiment.ranker, (*parts.fit, *parts.dev), fold.rounds).ranker
+        ranker = refit(
+            own, told.model_copy(update={"monotone": monotone}), (*parts.fit, *parts.dev), fold.rounds
+        ).ranker
         frames.append(evaluated(own, by_ranker(of(own.pairs, parts.test), ranker), parts.test, [MEASURE]))
     return pl.concat(frames)
