@@ -18,6 +18,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from ltr.datasets import FieldType
     from ltr.encoders import Encoder
     from ltr.features.definition import FeatureSet
-    from ltr.features.memory import Judged
+    from ltr.features.memory import Judged, Memory
     from ltr.features.state import State
     from ltr.rankers import Ranker
     from ltr.retrieval import Retriever
@@ -67,6 +68,11 @@ class Bundle:
     encoder: Encoder | None
     judged: Judged | None = None  # the queries that its learnt features remember
 
+    @cached_property
+    def memory(self) -> Memory | None:
+        """The judged queries placed on the bundle's own state, once and not once a request."""
+        return self.judged.on(self.state) if self.judged else None
+
     def retriever(self, *, state: State | None = None) -> Retriever:
         """Build the embedded engine over this state, or over another state of the same feature set."""
         from ltr.retrieval import embedded
@@ -97,8 +103,11 @@ def rerank(bundle: Bundle, candidates: pl.DataFrame, *, state: State | None = No
     from ltr.features import compute
     from ltr.frames import ranked
 
-    state = bundle.state if state is None else state
-    memory = bundle.judged.on(state) if bundle.judged else None
+    memory = bundle.memory
+    if state is None:
+        state = bundle.state
+    elif bundle.judged is not None:
+        memory = bundle.judged.on(state)
     pairs = compute.pairs(candidates, bundle.feature_set, state, encoder=bundle.encoder, memory=memory)
     matrix = pairs.select(bundle.ranker.features).to_numpy().astype(np.float32, copy=False)
     return ranked(pairs.select("query_id", "product_id", score=pl.Series(bundle.ranker.predict(matrix))))

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import gzip
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from ltr.errors import DataError
 
-__all__ = ["decode", "read_bytes", "write_bytes"]
+__all__ = ["decode", "read_bytes", "whole", "write_bytes"]
 
 
 def read_bytes(path: Path) -> bytes:
@@ -51,9 +53,16 @@ def decode(data: bytes, path: Path) -> str:
 
 def write_bytes(data: bytes, path: Path) -> None:
     """Write a file whole or not at all, packed where its name ends in .gz; equal data makes equal files."""
+    with whole(path) as draft:
+        draft.write_bytes(gzip.compress(data, mtime=0) if path.suffix.lower() == ".gz" else data)
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """A draft beside the file, which takes its place when all is written; a full disk or Ctrl-C leaves the file as it was."""
     draft = path.with_name(f".{path.name}.draft")
     try:
-        draft.write_bytes(gzip.compress(data, mtime=0) if path.suffix.lower() == ".gz" else data)
+        yield draft
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)

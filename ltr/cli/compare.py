@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from rich.text import Text
 
-from ltr.cli.output import console, counted, measures_table, print_json, split_measures, warn
+from ltr.cli.output import console, made_by, measures_table, print_json, split_measures, warn
 from ltr.errors import CandidateError, ConfigError, JudgmentError, suggestion
 
 if TYPE_CHECKING:
@@ -28,8 +28,8 @@ def compare(
     qrels: Annotated[Path, typer.Argument(help="TREC qrels, plain or .gz.", metavar="QRELS")],
     runs: Annotated[list[Path], typer.Argument(help="TREC runs, plain or .gz.", metavar="RUN")],
     measures: Annotated[
-        str, typer.Option(help="Measures in one argument; the first is the one compared.")
-    ] = "nDCG@10 RR AP",
+        list[str] | None, typer.Option(help="Measures; the first is the one compared. Default: 'nDCG@10 RR AP'.")
+    ] = None,
     baseline: Annotated[str | None, typer.Option(help="A run's name or path; default: the first.")] = None,
     gains: Annotated[str, typer.Option(help="Gains of nDCG: a name, or one number a grade, as in 0/1/3.")] = "linear",
     empty: Annotated[
@@ -52,7 +52,7 @@ def compare(
 
     files = _labelled(runs)
     first = _baseline(baseline, files)
-    wanted = [measured.parse(name) for name in split_measures(measures) or ()]
+    wanted = [measured.parse(name) for name in split_measures(measures) or ("nDCG@10", "RR", "AP")]
     given = _gains(gains)
     judgments = read_qrels(qrels)
     if negative := judgments.filter(pl.col("grade") < 0).height:
@@ -79,8 +79,8 @@ def compare(
     out.print(measures_table(rows, title=f"{', '.join(per_query)} on {qrels}"))
     out.print(
         Text(
-            f"{counted(rows.queries['test'], 'query')}; gains {gains} on scale {scale.name}; "
-            f"queries without a relevant product: {empty}; runs ordered by their {order}"
+            made_by(rows.queries["test"], gains=gains, scale=scale.name, empty=empty)
+            + f"; runs ordered by their {order}"
         ),
         soft_wrap=True,
     )

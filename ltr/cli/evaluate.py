@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from ltr.cli.output import cache_home, console, counted, measures_table, print_json, split_measures, warn
+from ltr.cli.output import cache_home, console, made_by, measures_table, print_json, split_measures, warn
 from ltr.experiment.result import intervals
 
 __all__ = ["evaluate"]
@@ -20,7 +20,7 @@ def evaluate(
     judgments: Annotated[Path, typer.Option(help="CSV, TSV, Parquet or JSON Lines: query, product_id, grade.")],
     products: Annotated[Path | None, typer.Option(help="Another catalogue than the bundle's own.")] = None,
     measures: Annotated[
-        str | None, typer.Option(help="Measures in one argument: 'nDCG@10 RR'; default: the experiment's.")
+        list[str] | None, typer.Option(help="Measures, such as 'nDCG@10 RR'; default: the experiment's.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
@@ -52,9 +52,6 @@ def evaluate(
     out = console()
     out.print(measures_table(rows, title=f"{bundle} on {judgments}"))
     out.print(
-        Text(
-            f"{counted(rows.queries['test'], 'query')}; gains {evaluated.gains} on scale {evaluated.scale}; "
-            f"queries without a relevant product: {evaluated.empty}"
-        ),
+        Text(made_by(rows.queries["test"], gains=evaluated.gains, scale=evaluated.scale, empty=evaluated.empty)),
         soft_wrap=True,
     )

@@ -33,6 +33,7 @@ def features(
     from ltr.config import read_experiment
     from ltr.experiment.assemble import assemble, learnt
     from ltr.experiment.preflight import groups_of
+    from ltr.lines import whole
 
     extension = Path(output.name.removesuffix(".gz")).suffix
     if output.suffix != ".parquet" and extension not in _SVMLIGHT:
@@ -49,12 +50,10 @@ def features(
     judged = assembled.pairs.filter(pl.col("grade").is_not_null())
     if output.suffix == ".parquet":
         columns = ["query_id", "query", "product_id", "grade", "weight", *names]
-        draft = output.with_name(f".{output.name}.draft")
         try:
-            judged.select(columns).write_parquet(draft)
-            draft.replace(output)
+            with whole(output) as draft:
+                judged.select(columns).write_parquet(draft)
         except (OSError, pl.exceptions.PolarsError) as error:
-            draft.unlink(missing_ok=True)
             raise ConfigError(f"{output} could not be written: {error}", hint="choose another place") from error
     else:
         letor.write_letor(judged, output, features=names)

@@ -24,6 +24,7 @@ __all__ = [
     "console",
     "counted",
     "facts_table",
+    "made_by",
     "measures_table",
     "p_value",
     "print_json",
@@ -62,15 +63,16 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun if number == 1 else plural}"
 
 
-def split_measures(text: str | None) -> list[str] | None:
-    """The names in --measures, with blanks or commas outside brackets between; None where it was not given.
+def split_measures(given: list[str] | None) -> list[str] | None:
+    """The names in --measures, with blanks or commas outside brackets between, or given again; None where it was not.
 
-    >>> split_measures("nDCG(gains=esci, ideal=list)@10, RR AP")
+    >>> split_measures(["nDCG(gains=esci, ideal=list)@10, RR", "AP"])
     ['nDCG(gains=esci,ideal=list)@10', 'RR', 'AP']
     """
-    if text is None:
+    if not given:
         return None
-    names = re.split(r"[,\s]+(?![^(]*\))", re.sub(r"\s*,\s*(?=[^(]*\))", ",", text).strip(", \n"))
+    text = re.sub(r"\s*,\s*(?=[^(]*\))", ",", " ".join(given))
+    names = re.split(r"[,\s]+(?![^(]*\))", text.strip(", \n"))
     if names == [""]:
         raise ConfigError("--measures names no measure", hint="for example --measures 'nDCG@10 RR'")
     return names
@@ -111,6 +113,11 @@ def measures_table(rows: Rows, *, title: str) -> Table:
             cells += ["", "", "baseline"]
         table.add_row(*[Text(cell) for cell in cells])
     return table
+
+
+def made_by(queries: int, *, gains: str, scale: str, empty: str) -> str:
+    """What a table of measures was made by."""
+    return f"{counted(queries, 'query')}; gains {gains} on scale {scale}; queries without a relevant product: {empty}"
 
 
 def facts_table(facts: dict[str, str]) -> Table:

@@ -179,18 +179,18 @@ def learnt(assembled: Assembled, query_ids: Sequence[str], groups: Mapping[str, 
     feature_set = assembled.feature_set
     if not feature_set.learnt:
         return assembled
-    dataset = assembled.dataset
+    dataset, part = assembled.dataset, feature_set.part(feature_set.learnt)
     wanted = pl.DataFrame({"query_id": list(query_ids)}, schema={"query_id": pl.String})
     judged = memory.remember(
         dataset.queries,
         dataset.judgments.join(wanted, on="query_id", how="semi", maintain_order="left"),
         gains=assembled.gains,
         groups=groups,
-        encoder=assembled.encoder,
+        encoder=assembled.encoder if part.encodes else None,
     )
     pairs = compute.pairs(
         assembled.pairs,
-        feature_set.part(feature_set.learnt),
+        part,
         assembled.state,
         encoder=assembled.encoder,
         memory=judged.on(assembled.state),

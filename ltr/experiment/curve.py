@@ -137,6 +137,8 @@ def _folds(assembled: Assembled) -> list[Parts]:
     if experiment.split.folds is None:
         (parts,) = parts_of(experiment, assembled.dataset, group=experiment.split.group)
         groups = {query: groups[query] for query in (*parts.fit, *parts.dev)}
+    # Each query is measured once: not on those whose answers the encoder knows.
+    groups = {query: group for query, group in groups.items() if query not in assembled.tuned_on}
     return folds(groups, experiment.split.folds or _FOLDS, dev=experiment.split.dev, seed=experiment.split.seed)
 
 

@@ -16,7 +16,7 @@ from ltr.bundle import Bundle
 from ltr.datasets.catalogue import read_products
 from ltr.datasets.files import read_judgments
 from ltr.datasets.svmlight import dataset_of
-from ltr.errors import JudgmentError
+from ltr.errors import ConfigError, JudgmentError
 from ltr.experiment.assemble import check_grades
 from ltr.experiment.result import Rows
 from ltr.features import state as states
@@ -54,6 +54,11 @@ def evaluate_bundle(
     wanted = [measured.parse(text) for text in measures or rule.measures]
     state, lacking = loaded.state, list[str]()
     if loaded.experiment.data.source == "svmlight":
+        if products is not None:
+            raise ConfigError(
+                f"{path} was fitted on feature files, whose rows are the products: {products} has no place",
+                hint="leave out --products",
+            )
         state, queries, frame = _rows_of(loaded, judgments)
     else:
         queries, frame = read_judgments(judgments, scale=scale, columns=loaded.experiment.data.judgment_columns)

@@ -23,6 +23,7 @@ from ltr.experiment.record import record_of
 from ltr.experiment.result import Result, Rows, finite
 from ltr.experiment.trial import Trial, trial
 from ltr.experiment.verdict import verdict
+from ltr.lines import write_bytes
 
 __all__ = ["PERMUTATIONS", "train"]
 
@@ -198,9 +199,7 @@ def _count_test_read(base: Path, name: str, digest: str) -> int:
         counts = json.loads(ledger.read_text(encoding="utf-8")) if ledger.exists() else {}
         counts[f"{name}:{digest}"] = counts.get(f"{name}:{digest}", 0) + 1
         ledger.parent.mkdir(exist_ok=True)
-        draft = ledger.with_suffix(".draft")
-        draft.write_text(json.dumps(counts, indent=2) + "\n", encoding="utf-8")
-        draft.replace(ledger)  # a full disk leaves the earlier counts as they were
+        write_bytes((json.dumps(counts, indent=2) + "\n").encode(), ledger)
     except (OSError, ValueError, TypeError, AttributeError):
         return 1
     return int(counts[f"{name}:{digest}"])

@@ -119,9 +119,10 @@ def judged_intent(columns: Columns, groups: Offsets, *, params: IntentParams) ->
             seen[folds[group]] = False
         known = asked[asked >= 0]
         count, share = told.counts[known][:, seen].sum(axis=1), told.shares[known][:, seen].sum(axis=1)
-        learnt = (share + params.smoothing * told.mean) / (count + params.smoothing)
+        mean = told.means[folds[group]]
+        learnt = (share + params.smoothing * mean) / (count + params.smoothing)
         # A word that the catalogue lacks is one that no query has taught anything.
-        out[group] = (learnt.sum() + told.mean * (len(asked) - len(known))) / len(asked)
+        out[group] = (learnt.sum() + mean * (len(asked) - len(known))) / len(asked)
     return finite(out)
 
 
@@ -144,7 +145,8 @@ def _sums(columns: Columns, groups: Offsets) -> tuple[NDArray[np.float64], NDArr
 
 def _rate(columns: Columns, groups: Offsets, smoothing: float) -> NDArray[np.float64]:
     total, weight = _sums(columns, groups)
-    smoothed: NDArray[np.float64] = (total + smoothing * _memory(columns).mean) / (weight + smoothing)
+    means = np.repeat(_memory(columns).means[_own(columns, groups)], np.diff(groups))
+    smoothed: NDArray[np.float64] = (total + smoothing * means) / (weight + smoothing)
     return smoothed
 
 

@@ -64,21 +64,14 @@ class Judged:
         kept = placed.sort("row", -pl.col("weight"), "query").filter(first).sort("row", "query")
         bounds = np.zeros(len(state) + 2, dtype=np.int64)
         np.cumsum(np.bincount(kept["row"].to_numpy(), minlength=len(state) + 1), out=bounds[1:])
-        values, weights = (kept[name].to_numpy().astype(np.float64) for name in ("value", "weight"))
-        grams = [trigrams(plain(text)) for text in self.queries["query"].to_list()]
-        ends = np.zeros(len(grams) + 1, dtype=np.int64)
-        np.cumsum([len(own) for own in grams], out=ends[1:])
         return Memory(
             products=len(state),
             bounds=bounds,
             asked=kept["query"].to_numpy().astype(np.int64),
-            values=values,
-            weights=weights,
-            mean=float((values * weights).sum() / weights.sum()) if weights.sum() > 0 else 0.0,
+            values=kept["value"].to_numpy().astype(np.float64),
+            weights=kept["weight"].to_numpy().astype(np.float64),
             folds=self.queries["fold"].to_numpy().astype(np.int64),
             vectors=np.ascontiguousarray(self.vectors),
-            grams=np.concatenate([np.sort(own) for own in grams]) if grams else np.empty(0, dtype=np.int64),
-            ends=ends,
             texts=tuple(self.queries["query"].to_list()),
         )
 
@@ -100,11 +93,8 @@ class Memory:
         asked: the query of each entry.
         values: its gain, 0 to 1.
         weights: its confidence.
-        mean: weighted mean of the values.
         folds: of each query.
         vectors: of each query.
-        grams: distinct character trigrams of the queries, sorted within each.
-        ends: ends[query] to ends[query + 1] are a query's trigrams.
         texts: of the queries.
     """
 
@@ -113,11 +103,8 @@ class Memory:
     asked: NDArray[np.int64]
     values: NDArray[np.float64]
     weights: NDArray[np.float64]
-    mean: float
     folds: NDArray[np.int64]
     vectors: Floats
-    grams: NDArray[np.int64]
-    ends: Offsets
     texts: tuple[str, ...]
     _made: dict[str, Answers] = field(default_factory=dict, repr=False)
 
@@ -132,6 +119,27 @@ class Memory:
         if key not in self._made:
             self._made[key] = _answers(self, tokens, terms)
         return self._made[key]
+
+    @cached_property
+    def means(self) -> NDArray[np.float64]:
+        """Weighted mean of the values outside each fold; the last entry, that of fold −1, is of all."""
+        folds = self.folds[self.asked]
+        every = np.arange(int(self.folds.max(initial=-1)) + 1)
+        return np.array([_mean(self.values, self.weights, folds != fold) for fold in (*every, -1)])
+
+    @cached_property
+    def _trigrams(self) -> list[NDArray[np.int64]]:
+        return [np.sort(trigrams(plain(text))) for text in self.texts]
+
+    @cached_property
+    def grams(self) -> NDArray[np.int64]:
+        """Distinct character trigrams of the queries, sorted within each."""
+        return np.concatenate([np.empty(0, dtype=np.int64), *self._trigrams])
+
+    @cached_property
+    def ends(self) -> Offsets:
+        """ends[query] to ends[query + 1] are a query's trigrams."""
+        return np.cumsum([0, *(len(own) for own in self._trigrams)], dtype=np.int64)
 
     @cached_property
     def gram_weights(self) -> tuple[NDArray[np.int64], NDArray[np.float64], float]:
@@ -160,7 +168,7 @@ class Answers:
 
     counts: NDArray[np.float64]  # [terms, folds]
     shares: NDArray[np.float64]  # [terms, folds], sums
-    mean: float
+    means: NDArray[np.float64]  # of all queries' shares outside each fold; the last, that of fold −1, of all
 
 
 def _answers(memory: Memory, tokens: Tokens, terms: Callable[[str], NDArray[np.int32]]) -> Answers:
@@ -171,17 +179,25 @@ def _answers(memory: Memory, tokens: Tokens, terms: Callable[[str], NDArray[np.i
     folds = int(memory.folds.max(initial=0)) + 1
     counts = np.zeros((len(tokens.vocabulary), folds))
     shares = np.zeros_like(counts)
-    total = []
+    total, own_folds = list[float](), list[int]()
     for query, products in relevant.items():
         own = np.unique(terms(memory.texts[query]))
         if not len(own):
             continue
         found = [np.isin(own, tokens.ids[tokens.bounds[row] : tokens.bounds[row + 1]]).mean() for row in products]
         total.append(float(np.mean(found)))
+        own_folds.append(int(memory.folds[query]))
         known = own[own >= 0]
         counts[known, memory.folds[query]] += 1
         shares[known, memory.folds[query]] += total[-1]
-    return Answers(counts, shares, float(np.mean(total)) if total else 0.0)
+    each, one, where = np.array(total), np.ones(len(total)), np.array(own_folds, dtype=np.int64)
+    return Answers(counts, shares, np.array([_mean(each, one, where != fold) for fold in (*range(folds), -1)]))
+
+
+def _mean(values: NDArray[np.float64], weights: NDArray[np.float64], kept: NDArray[np.bool_]) -> float:
+    """The weighted mean of those kept; 0 where they weigh nothing."""
+    whole = float(weights[kept].sum())
+    return float((values[kept] * weights[kept]).sum()) / whole if whole > 0 else 0.0
 
 
 def remember(

@@ -30,7 +30,7 @@ from ltr.config import RankerConfig
 from ltr.errors import MissingExtraError, RankerError
 from ltr.progress import bar
 from ltr.rankers import Fitted, checks, saved
-from ltr.rankers.lists import Lists, judged_lists
+from ltr.rankers.lists import Lists, to_fit_on
 from ltr.rankers.started import Start, Started, begin
 
 try:
@@ -141,9 +141,7 @@ def fit(
     started = time.perf_counter()
     rounds = config.rounds if rounds is None else rounds
     table = np.asarray(gains, dtype=np.float64)
-    checks.check_table(table, cutoff, rounds)
-    judged = judged_lists(fit_pairs, features=features, gains=table, split="fit")
-    dev = None if dev_pairs is None else judged_lists(dev_pairs, features=features, gains=table, split="dev")
+    judged, dev, dropped = to_fit_on(fit_pairs, dev_pairs, features=features, gains=table, cutoff=cutoff, rounds=rounds)
     chosen = parameters(config, features=features, gains=table, cutoff=cutoff, rows=len(judged.grades))
     curve: list[float] = []
     _try(chosen, judged, features, told=checks.told(config))
@@ -172,7 +170,6 @@ def fit(
         text = re.sub(r"(?m)^\[num_threads: \d+\]$", "[num_threads: 0]", booster.model_to_string(num_iteration=best))
     forest = LightGBMRanker(tuple(features), best, text)
     ranker = forest if start is None else Started(forest, start)
-    dropped = judged.dropped | (dev.dropped if dev else {})
     return Fitted(ranker, best, curve, time.perf_counter() - started, dropped)
 
 

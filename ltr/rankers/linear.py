@@ -6,16 +6,15 @@
 a round is a sweep over all weights. ``logistic`` is RankNet's loss (``ltr.rankers.logistic``); a round is a step of
 Newton's method. Both end by themselves, mostly within 10 rounds, and keep the round that is best on dev. ``listnet`` is
 ListNet's loss (``ltr.rankers.listnet``), by Newton's method too, but keeps its last round: the solution is one, l2 is
-what holds it back, and of few dev lists the best of some steps is chance. ``monotone`` fixes a weight's sign. One seed makes one ranker on one machine; elsewhere last digits may differ, as numpy's matrix
-products do.
+what holds it back, and of few dev lists the best of some steps is chance. ``monotone`` fixes a weight's sign. One seed makes
+one ranker on one machine; elsewhere last digits may differ, as numpy's matrix products do.
 
 nDCG has no weights of products. A product's confidence there, and in listnet, shrinks its gain, gain × weight, and a list
 counts by its mean weight; the logistic loss weighs a pair by both products' confidences.
 
 Parameters of its own: ``l2`` (1.0) beside the logistic loss, a sum over lists, or (0.03) beside listnet's, a mean over
-lists; and for ndcg ``restarts`` (2) at random,
-``tolerance`` (0.0001), the gain in nDCG below which a start has arrived, and ``sample`` (12,000,000), how many values of
-the matrix are climbed on: of more, that many are drawn once, list by list.
+lists; and for ndcg ``restarts`` (2) at random, ``tolerance`` (0.0001), the gain in nDCG below which a start has arrived,
+and ``sample`` (12,000,000), how many values of the matrix are climbed on: of more, that many are drawn once, list by list.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ from ltr.progress import bar
 from ltr.rankers import Fitted, checks, saved
 from ltr.rankers.ascent import Objective, ascend, mean_ndcg
 from ltr.rankers.listnet import TopOne
-from ltr.rankers.lists import Lists, judged_lists
+from ltr.rankers.lists import Lists, to_fit_on
 from ltr.rankers.logistic import Loss, Pairwise, descend
 
 __all__ = ["LinearRanker", "check", "fit", "restore"]
@@ -122,11 +121,9 @@ def fit(
     started = time.perf_counter()
     rounds = config.rounds if rounds is None else rounds
     table = np.asarray(gains, dtype=np.float64)
-    checks.check_table(table, cutoff, rounds)
     options = _options(config)
     directions = checks.directions(config.monotone, features)
-    judged = judged_lists(fit_pairs, features=features, gains=table, split="fit")
-    dev = None if dev_pairs is None else judged_lists(dev_pairs, features=features, gains=table, split="dev")
+    judged, dev, dropped = to_fit_on(fit_pairs, dev_pairs, features=features, gains=table, cutoff=cutoff, rounds=rounds)
     notes: tuple[str, ...] = ()
     if config.objective == "ndcg":
         notes = (WEIGHTED,) if judged.weights is not None else ()
@@ -164,7 +161,6 @@ def fit(
         indent=1,
     )
     ranker = LinearRanker(tuple(features), number, text + "\n")
-    dropped = judged.dropped | (dev.dropped if dev else {})
     return Fitted(ranker, number, curve, time.perf_counter() - started, dropped, notes)
 
 

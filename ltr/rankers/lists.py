@@ -22,8 +22,9 @@ from numpy.typing import NDArray
 
 from ltr.errors import RankerError, suggestion
 from ltr.frames import Groups, check, groups
+from ltr.rankers.checks import check_table
 
-__all__ = ["Lists", "judged_lists", "padded"]
+__all__ = ["Lists", "judged_lists", "padded", "to_fit_on"]
 
 # A scale has at most 31 grades: LightGBM's own table of gains ends there, and so does measures.scale.
 _LARGEST_GRADE: Final = 30
@@ -49,6 +50,24 @@ class Lists:
     weights: NDArray[np.float32] | None
     sizes: NDArray[np.int64]
     dropped: dict[str, int]
+
+
+def to_fit_on(
+    fit_pairs: pl.DataFrame,
+    dev_pairs: pl.DataFrame | None,
+    *,
+    features: Sequence[str],
+    gains: NDArray[np.float64],
+    cutoff: int,
+    rounds: int,
+) -> tuple[Lists, Lists | None, dict[str, int]]:
+    """What every library begins with: the lists to fit and to stop on, and what ``judged_lists`` kept out of both."""
+    check_table(gains, cutoff, rounds)
+    judged = judged_lists(fit_pairs, features=features, gains=gains, split="fit")
+    if dev_pairs is None:
+        return judged, None, judged.dropped
+    dev = judged_lists(dev_pairs, features=features, gains=gains, split="dev")
+    return judged, dev, judged.dropped | dev.dropped
 
 
 def judged_lists(

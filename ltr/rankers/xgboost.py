@@ -32,7 +32,7 @@ from ltr.config import RankerConfig
 from ltr.errors import MissingExtraError, RankerError
 from ltr.progress import bar
 from ltr.rankers import Fitted, checks, saved
-from ltr.rankers.lists import Lists, judged_lists
+from ltr.rankers.lists import Lists, to_fit_on
 from ltr.rankers.started import Start, Started, begin
 
 try:
@@ -154,9 +154,7 @@ def fit(
     started = time.perf_counter()
     rounds = config.rounds if rounds is None else rounds
     table = np.asarray(gains, dtype=np.float64)
-    checks.check_table(table, cutoff, rounds)
-    judged = judged_lists(fit_pairs, features=features, gains=table, split="fit")
-    dev = None if dev_pairs is None else judged_lists(dev_pairs, features=features, gains=table, split="dev")
+    judged, dev, dropped = to_fit_on(fit_pairs, dev_pairs, features=features, gains=table, cutoff=cutoff, rounds=rounds)
     chosen = parameters(config, features=features, cutoff=cutoff, rows=len(judged.grades))
     notes = _try(chosen, judged, features, table, told=checks.told(config))
     curve: list[float] = []
@@ -183,7 +181,6 @@ def fit(
         text = bytes(booster.save_raw("json")).decode("utf-8")
     forest = XGBoostRanker(tuple(features), best, text)
     ranker = forest if start is None else Started(forest, start)
-    dropped = judged.dropped | (dev.dropped if dev else {})
     notes += (WEIGHTED,) if judged.weights is not None else ()
     return Fitted(ranker, best, curve, time.perf_counter() - started, dropped, notes)
 

@@ -1,12 +1,15 @@
 """The learning curve of a small shop: nested sets, other queries measured, the test side unread."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from ltr.config import read_experiment
 from ltr.errors import JudgmentError
-from ltr.experiment.curve import _fewer, learn
+from ltr.experiment.assemble import assemble
+from ltr.experiment.curve import _fewer, _folds, learn
+from ltr.experiment.preflight import parts_of
 from ltr.experiment.split import Parts
 
 PARTS = Parts(tuple(f"f{i}" for i in range(80)), tuple(f"d{i}" for i in range(20)), ("t",))
@@ -33,6 +36,18 @@ def test_the_test_side_is_not_read(small, curve):
     ledger = (home / "results" / "test_reads.json").read_text()
     learn(read_experiment(home / "experiment.toml", overrides=["ranker.rounds=2"]), base=home, cache=home / "cache")
     assert (home / "results" / "test_reads.json").read_text() == ledger
+
+
+def test_queries_that_the_encoder_was_tuned_on_are_in_no_fold(small):
+    home, _ = small
+    config = read_experiment(home / "experiment.toml")
+    assembled = assemble(config, base=home, cache=home / "cache")
+    (parts,) = parts_of(config, assembled.dataset, group=None)
+    known = frozenset(parts.fit[:5])
+    every = {
+        query for part in _folds(replace(assembled, tuned_on=known)) for query in (*part.fit, *part.dev, *part.test)
+    }
+    assert every == {*parts.fit, *parts.dev} - known
 
 
 def test_what_more_queries_bring_is_said_with_intervals(curve):

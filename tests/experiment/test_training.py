@@ -167,6 +167,8 @@ def test_features_made_elsewhere_are_fitted_and_evaluated_without_a_feature_set(
     evaluated = evaluate_bundle(Path(result.bundle), data_home / "svmlight-rank" / "rank.test")
     assert evaluated.table.measures["lightgbm"]["nDCG@3"] == result.table.measures["lightgbm"]["nDCG@3"]
     assert evaluated.table.measures["retrieval"]["nDCG@3"] == result.table.measures["retrieval"]["nDCG@3"]
+    with pytest.raises(ConfigError, match="leave out --products"):
+        evaluate_bundle(Path(result.bundle), data_home / "svmlight-rank" / "rank.test", products=home / "products.csv")
 
 
 def test_another_bundles_score_is_a_feature_and_the_bundle_needs_no_other(small, tmp_path):
@@ -195,6 +197,8 @@ def test_features_learnt_from_judgments_are_kept_with_the_bundle_and_told_where_
     )
     result = again(home, "features.set=learnt.toml", "ranker.refit=true")
     loaded = bundle.load(Path(result.bundle))
+    assert loaded.memory is loaded.memory
+    assert loaded.judged.vectors.shape[1] == 0  # nothing of this set compares queries' meanings
     parts = loaded.judged.queries.height
     assert parts == result.table.queries["fit"] + result.table.queries["dev"]
     seen = loaded.judged.queries["query"][0]

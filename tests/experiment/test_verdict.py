@@ -55,6 +55,4 @@ def test_a_worse_ranker_is_told_with_what_to_serve_instead():
 
 
 def test_the_retrieval_order_counts_as_a_simple_row():
-    assert "not proven better than retrieval order" in said({"lightgbm": 0.002}) or "no better" in said(
-        {"lightgbm": 0.002}
-    )
+    assert said({"lightgbm": 0.012}).startswith("LightGBM is not proven better than retrieval order (+0.0")

@@ -69,7 +69,8 @@ def test_rate_and_count_are_those_of_other_folds():
     assert values("shoe", "p1")["count"] == 3
     folds = remembered().folds
     assert len(set(folds.values())) == 3  # these ids fall into three folds
-    assert values("red shoe", "p1", own="q1")["rate"] == pytest.approx((0.5 + 0 + 5 * mean) / (2 + 5))
+    others = (0.5 + 1 + 0) / 3
+    assert values("red shoe", "p1", own="q1")["rate"] == pytest.approx((0.5 + 0 + 5 * others) / (2 + 5))
     assert values("red shoe", "p1", own="q1")["count"] == 2
 
 
@@ -141,10 +142,8 @@ def test_what_a_list_sees_does_not_change_with_its_own_grades(data):
         )
         for each in (JUDGED, changed)
     ]
-    # The mean of all judgments is the prior, and the one figure that the list's own grades may move.
-    assert [each["count"] for each in seen] == [2, 2]
-    assert seen[0]["relevant_alike"] == seen[1]["relevant_alike"]
-    assert abs(seen[0]["rate"] - seen[1]["rate"]) <= 5 / 7 * 2 / 5
+    assert seen[0] == seen[1]
+    assert seen[0]["count"] == 2
 
 
 class TwoDimensions:
@@ -255,5 +254,5 @@ def test_a_word_speaks_of_the_field_that_answered_other_queries_with_it():
 
 
 def test_the_intent_of_a_judged_query_is_learnt_from_the_others():
-    means = np.mean([0.5, 0.5, 0.5, 0.0]), np.mean([0.5, 0.5, 0.0, 1.0])
+    means = np.mean([0.5, 0.5, 0.5]), np.mean([0.5, 0.5, 0.0])
     assert intents("ace", own="4") == pytest.approx([(1.0 + 5 * means[0]) / 7, (1.0 + 5 * means[1]) / 7])

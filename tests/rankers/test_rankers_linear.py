@@ -63,6 +63,16 @@ def ndcg_by_definition(scores, gain, sizes, k, weights, *, against=True):
     return total / sum(weights)
 
 
+def assert_slopes_are_differences(loss, weights, gradient):
+    """Gradient and curvature by central differences, along each axis."""
+    step = 1e-5
+    times = loss.curvature(weights)
+    for axis in np.eye(3):
+        (above, slope_above), (below, slope_below) = loss(weights + step * axis), loss(weights - step * axis)
+        assert gradient @ axis == pytest.approx((above - below) / (2 * step), abs=1e-6)
+        np.testing.assert_allclose(times(axis), (slope_above - slope_below) / (2 * step), atol=1e-6)
+
+
 @given(seed=st.integers(0, 1000), weighed=st.booleans())
 @settings(max_examples=20)
 def test_the_loss_is_its_definition_and_its_slopes_are_differences(seed, weighed):
@@ -73,12 +83,7 @@ def test_the_loss_is_its_definition_and_its_slopes_are_differences(seed, weighed
     loss = Pairwise(rows, gain, sizes, l2=0.7, weights=confidence if weighed else None)
     value, gradient = loss(weights)
     assert value == pytest.approx(loss_by_definition(rows, gain, sizes, weights, 0.7, confidence), rel=1e-12)
-    step = 1e-5
-    times = loss.curvature(weights)
-    for axis in np.eye(3):
-        (above, slope_above), (below, slope_below) = loss(weights + step * axis), loss(weights - step * axis)
-        assert gradient @ axis == pytest.approx((above - below) / (2 * step), abs=1e-6)
-        np.testing.assert_allclose(times(axis), (slope_above - slope_below) / (2 * step), atol=1e-6)
+    assert_slopes_are_differences(loss, weights, gradient)
 
 
 def cross_entropy_by_definition(rows, gain, sizes, weights, l2, confidence):
@@ -105,12 +110,7 @@ def test_the_cross_entropy_is_its_definition_and_its_slopes_are_differences(seed
     loss = TopOne(rows, gain, sizes, l2=0.7, weights=confidence if weighed else None)
     value, gradient = loss(weights)
     assert value == pytest.approx(cross_entropy_by_definition(rows, gain, sizes, weights, 0.7, confidence), rel=1e-12)
-    step = 1e-5
-    times = loss.curvature(weights)
-    for axis in np.eye(3):
-        (above, slope_above), (below, slope_below) = loss(weights + step * axis), loss(weights - step * axis)
-        assert gradient @ axis == pytest.approx((above - below) / (2 * step), abs=1e-6)
-        np.testing.assert_allclose(times(axis), (slope_above - slope_below) / (2 * step), atol=1e-6)
+    assert_slopes_are_differences(loss, weights, gradient)
 
 
 def test_the_cross_entropy_is_beyond_no_score_and_of_no_gain_the_penalty_alone():
