@@ -3,7 +3,8 @@
     <bundle>/
       bundle.json    format number, creation time, and the SHA-256 of every file of both parts
       model/         ranker, feature set, encoder, judged queries where features are learnt from them, and the experiment that made them: may not change under its hash
-      state/         products, terms, statistics, vectors: replaced as one, with its own version and time
+      state/         products, terms, statistics, vectors, behaviour counts: replaced as one (``ltr.refresh``), with its own
+                     version and time; bundle.json names its directory
       results/       what the run measured; not needed to serve
 
 A directory under construction has another name until it is whole, so a full disk or Ctrl-C leaves earlier bundles as they were.
@@ -11,18 +12,17 @@ A directory under construction has another name until it is whole, so a full dis
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING
 
 from ltr import __version__
+from ltr.bundle_manifest import FORMAT, digests, read_json, read_manifest, state_directory, verify, write_json
 from ltr.config import Experiment, parse
 from ltr.errors import BundleError, BundleMismatchError, LtrError
 
@@ -38,8 +38,6 @@ if TYPE_CHECKING:
     from ltr.retrieval import Retriever
 
 __all__ = ["FORMAT", "Bundle", "CatalogueFacts", "check_writable", "load", "read_experiment", "rerank", "save"]
-
-FORMAT: Final = 1
 
 
 @dataclass(frozen=True)
@@ -86,6 +84,7 @@ class Bundle:
             match=self.feature_set.match,
             vectors=state.vectors[vector] if vector else None,
             encoder=self.encoder if vector else None,
+            combine=self.experiment.retrieval.combine,
         )
 
 
@@ -140,8 +139,8 @@ def save(
     def write(directory: Path) -> None:
         model = directory / "model"
         model.mkdir()
-        _write_json(model / "experiment.json", experiment.model_dump(by_alias=True, mode="json"))
-        _write_json(model / "catalogue.json", facts.__dict__)
+        write_json(model / "experiment.json", experiment.model_dump(by_alias=True, mode="json"))
+        write_json(model / "catalogue.json", facts.__dict__)
         feature_set.save(model / "feature_set.json")
         ranker.save(_made(model / "ranker"))
         if encoder is not None:
@@ -155,10 +154,10 @@ def save(
             "created": created,
             "ltr": __version__,
             "feature_set": feature_set.digest,
-            "state": {"version": state.version, "as_of": state.as_of},
-            "files": {part: _digests(directory / part) for part in ("model", "state")},
+            "state": {"version": state.version, "as_of": state.as_of, "directory": "state"},
+            "files": {part: digests(directory / part) for part in ("model", "state")},
         }
-        _write_json(directory / "bundle.json", manifest)
+        write_json(directory / "bundle.json", manifest)
 
     return _atomically(parent, name, write)
 
@@ -171,20 +170,20 @@ def load(path: Path, *, cache: Path | None = None) -> Bundle:
         BundleMismatchError: model and state do not belong together.
     """
     from ltr import encoders, rankers
-    from ltr.features import definition, memory
+    from ltr.features import checks, definition, memory
     from ltr.features import state as states
 
-    manifest = _manifest(path)
-    _verify(path, manifest)
+    manifest = read_manifest(path)
+    verify(path, manifest)
     model = path / "model"
     try:
         experiment = read_experiment(path)
-        facts = CatalogueFacts(**_read_json(model / "catalogue.json"))
+        facts = CatalogueFacts(**read_json(model / "catalogue.json"))
         feature_set = definition.load(model / "feature_set.json")
         ranker = rankers.restore(model / "ranker")
         encoder = encoders.restore(model / "encoder", cache=cache) if (model / "encoder").is_dir() else None
         judged = memory.load(model / "judged") if feature_set.learnt else None
-        state = states.load(path / "state")
+        state = states.load(state_directory(path, manifest))
     except LtrError:
         raise
     except (OSError, TypeError, KeyError, ValueError) as error:
@@ -197,59 +196,15 @@ def load(path: Path, *, cache: Path | None = None) -> Bundle:
             f"the model was fitted on {sorted(facts.fields)} ({feature_set.analyzer})",
             hint="put back the state of this bundle, or train again",
         )
+    checks.check_state(feature_set, state)
     return Bundle(path, experiment, facts, feature_set, ranker, state, encoder, judged)
 
 
 def read_experiment(path: Path) -> Experiment:
     """The experiment that made a bundle, its tracking server without credentials; nothing else is loaded or checked."""
-    _manifest(path)
+    read_manifest(path)
     file = path / "model" / "experiment.json"
-    return parse(_read_json(file), where=str(file))
-
-
-def _manifest(path: Path) -> dict[str, Any]:
-    if not path.is_dir():
-        raise BundleError(f"{str(path)!r} is not a directory", hint="give a bundle, such as one under bundles/")
-    if not (path / "bundle.json").is_file():
-        raise BundleError(f"{str(path)!r} holds no bundle.json", hint="give a bundle that `ltr train` has saved")
-    manifest = _read_json(path / "bundle.json")
-    number = manifest.get("format")
-    if not isinstance(number, int) or number < 1 or number > FORMAT:
-        raise BundleError(
-            f"{path} has format {number!r}; this ltr reads 1 to {FORMAT}", hint="upgrade ltr, or train again"
-        )
-    return manifest
-
-
-def _verify(path: Path, manifest: Mapping[str, Any]) -> None:
-    parts = manifest.get("files")
-    if not isinstance(parts, dict) or not parts:
-        raise BundleError(f"{path}: bundle.json names no files", hint="copy the bundle again, or train again")
-    if unknown := set(parts) - {"model", "state"}:
-        raise BundleError(f"{path}: bundle.json names an unknown part {min(unknown)!r}")
-    for part in ("model", "state"):
-        if not isinstance(parts.get(part), dict):
-            raise BundleError(f"{path}: bundle.json does not list the files of {part}", hint="copy the bundle again")
-    for part, files in parts.items():
-        found = _digests(path / part)
-        for name in sorted(set(files) | set(found)):
-            if name not in found:
-                raise BundleError(f"{path}: {part}/{name} is missing", hint="copy the bundle again, or train again")
-            if files.get(name) != found[name]:
-                raise BundleError(
-                    f"{path}: {part}/{name} is not what was saved", hint="copy the bundle again, or train again"
-                )
-
-
-def _digests(directory: Path) -> dict[str, str]:
-    return {
-        file.relative_to(directory).as_posix(): _sha256(file) for file in sorted(directory.rglob("*")) if file.is_file()
-    }
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    return parse(read_json(file), where=str(file))
 
 
 def check_writable(parent: Path) -> None:
@@ -307,17 +262,3 @@ def _rename(draft: Path, parent: Path, name: str) -> Path:
 def _made(directory: Path) -> Path:
     directory.mkdir()
     return directory
-
-
-def _write_json(path: Path, value: Any) -> None:
-    path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise BundleError(f"{path} cannot be read: {error}", hint="copy the bundle again, or train again") from error
-    if not isinstance(value, dict):
-        raise BundleError(f"{path} is not a JSON object")
-    return value

@@ -19,9 +19,12 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from ltr.config_clicks import CLICK_MODELS, METHODS, Frozen, JudgmentsConfig, Seed, Share, SimulationConfig
 from ltr.errors import ConfigError, suggestion
 
 __all__ = [
+    "CLICK_MODELS",
+    "METHODS",
     "OBJECTIVES",
     "ROWS",
     "CandidatesConfig",
@@ -33,6 +36,7 @@ __all__ = [
     "JudgmentsConfig",
     "RankerConfig",
     "RetrievalConfig",
+    "SimulationConfig",
     "SplitConfig",
     "TrackingConfig",
     "TransferConfig",
@@ -42,7 +46,7 @@ __all__ = [
 ]
 
 OBJECTIVES: Final = {
-    "lightgbm": ("lambdarank", "rank_xendcg"),
+    "lightgbm": ("lambdarank", "rank_xendcg", "regression"),
     "xgboost": ("rank:ndcg", "rank:pairwise"),
     "linear": ("ndcg", "logistic", "listnet"),
 }
@@ -51,15 +55,9 @@ OBJECTIVES: Final = {
 ROWS: Final = ("retrieval", "best_feature", "cosine")
 
 Row = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=40)]
-Share = Annotated[float, Field(ge=0, lt=1)]
-Seed = Annotated[int, Field(ge=0, lt=2**31)]
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=False)
-
-
-class DataConfig(_Frozen):
+class DataConfig(Frozen):
     """[data]: where catalogue and judgments come from; the keys beyond source serve source = "files" and "shop"."""
 
     source: str
@@ -78,7 +76,7 @@ class DataConfig(_Frozen):
     seed: Seed = 7
 
 
-class SplitConfig(_Frozen):
+class SplitConfig(Frozen):
     """[split]: shares of queries, or folds; seeded; ``group`` keeps queries together by a column of the queries.
 
     With ``by = "given"`` the test side is the one that the data name (the queries' column ``split``).
@@ -108,35 +106,30 @@ class SplitConfig(_Frozen):
         return self
 
 
-class CandidatesConfig(_Frozen):
+class CandidatesConfig(Frozen):
     """[candidates]: rerank each query's judged products, or the top ``depth`` of the retriever."""
 
     origin: Annotated[Literal["judgments", "retrieval"], Field(alias="from")] = "judgments"
     depth: Annotated[int, Field(ge=1, le=10_000)] = 100
 
 
-class RetrievalConfig(_Frozen):
+class RetrievalConfig(Frozen):
     """[retrieval]: BM25 over weighted fields, and one field's vectors, fused."""
 
     engine: Literal["embedded"] = "embedded"
     fields: dict[str, Annotated[float, Field(gt=0)]] = {}  # empty = the dataset's own default
+    combine: Literal["sum", "best"] = "sum"  # of the fields' scores
     vector: str | None = None  # a text field whose vectors join the lexical order by reciprocal rank fusion
 
 
-class JudgmentsConfig(_Frozen):
-    """[judgments]: graded by people, on a named scale (None = the dataset's)."""
-
-    source: Literal["ratings"] = "ratings"
-    scale: str | None = None
-
-
-class FeaturesConfig(_Frozen):
+class FeaturesConfig(Frozen):
     """[features]: a feature-set file, looked up from experiment.toml's directory, then from the working directory.
 
     Data whose features are made already (svmlight) need none.
     """
 
     path: Annotated[str, Field(alias="set")] = "features/product_search.toml"
+    leave_out: list[str] = []  # features of the set that this experiment does without
 
 
 class RankerConfig(BaseModel):
@@ -153,11 +146,16 @@ class RankerConfig(BaseModel):
     seeds: Annotated[int, Field(ge=1, le=50)] = 1  # the mean of the rankers of as many seeds, from seed on
     monotone: dict[str, Literal[-1, 0, 1]] = {}  # feature -> direction
     start: str | None = None  # a feature whose order the forest begins from, such as the first pass's score
+    position: bool = (
+        False  # LightGBM, from clicks: learn what each place adds to a score, and leave it out of the ranker
+    )
 
     @model_validator(mode="after")
     def _know_the_objective(self) -> RankerConfig:
         if self.start is not None and self.library == "linear":
             raise ValueError("a linear ranker begins from nothing: it weighs the feature itself, so leave out start")
+        if self.position and self.library != "lightgbm":
+            raise ValueError(f"{self.library} has no term of the position; xgboost has lambdarank_unbiased = true")
         known = OBJECTIVES[self.library]
         if not self.objective:
             object.__setattr__(self, "objective", known[0])  # frozen for users, not yet while it is being made
@@ -174,7 +172,7 @@ class RankerConfig(BaseModel):
         return dict(self.model_extra or {})
 
 
-class EvaluationConfig(_Frozen):
+class EvaluationConfig(Frozen):
     """[evaluation]: measures, gains (None = the dataset's; fitting uses the same), what counts as relevant, empty queries."""
 
     measures: Annotated[list[str], Field(min_length=1)] = ["nDCG@10", "RR", "AP"]
@@ -201,27 +199,27 @@ class EvaluationConfig(_Frozen):
         return gains
 
 
-class EncoderConfig(_Frozen):
+class EncoderConfig(Frozen):
     """[encoder]: a model by path, installed name or hub name; "hashing" needs no model."""
 
     model: str = "all-MiniLM-L6-v2"
     precision: Literal["float32", "int8"] = "float32"
 
 
-class TrackingConfig(_Frozen):
+class TrackingConfig(Frozen):
     """[tracking]: the MLflow server; relative sqlite paths start from the working directory. "" switches tracking off."""
 
     uri: Annotated[str, Field(repr=False)] = "sqlite:///mlflow.db"  # may hold a password
 
 
-class TransferConfig(_Frozen):
+class TransferConfig(Frozen):
     """[transfer]: another experiment's bundle, whose score of each pair becomes a feature of ours."""
 
     bundle: str  # its directory, from experiment.toml's or the working directory
     fields: dict[str, str] = {}  # its field -> ours, "" = we have none
 
 
-class Experiment(_Frozen):
+class Experiment(Frozen):
     """One experiment.toml."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]*$", max_length=80)]
@@ -231,6 +229,7 @@ class Experiment(_Frozen):
     candidates: CandidatesConfig = CandidatesConfig()
     retrieval: RetrievalConfig = RetrievalConfig()
     judgments: JudgmentsConfig = JudgmentsConfig()
+    simulation: SimulationConfig | None = None
     features: FeaturesConfig = FeaturesConfig()
     ranker: RankerConfig = RankerConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
@@ -255,10 +254,40 @@ class Experiment(_Frozen):
             raise ValueError(f"compare.{taken} has the name of a row that the table has already; rename it")
         return self
 
+    @model_validator(mode="after")
+    def _have_clicks(self) -> Experiment:
+        clicks = self.judgments
+        if clicks.log is not None and self.simulation is not None:
+            raise ValueError("clicks come from judgments.log or from [simulation]: give one of them")
+        if clicks.source == "ratings":  # what is logged serves the features of behaviour
+            return self
+        if clicks.log is None and self.simulation is None:
+            raise ValueError("clicks come from judgments.log or from [simulation]: give one of them")
+        if (
+            clicks.features_until is not None
+            and clicks.log is None
+            and (self.simulation and self.simulation.days) is None
+        ):
+            raise ValueError("judgments.features_until needs days to cut between: set simulation.days")
+        if self.compare or self.ranker.library != "lightgbm" or self.ranker.seeds > 1 or self.ranker.start:
+            raise ValueError(
+                "rankers are fitted on clicks by LightGBM (xgboost in row unbiased): leave out [compare], ranker.seeds and start"
+            )
+        if self.split.folds is not None:
+            raise ValueError("a ranker is fitted on clicks with one split: leave out split.folds")
+        if self.transfer is not None or self.data.source == "svmlight":
+            raise ValueError("clicks are of queries and products: leave out [transfer] and feature files")
+        return self
+
     @property
     def rankers(self) -> dict[str, RankerConfig]:
         """Row of the table -> what is fitted for it; the last is the one that the bundle keeps."""
         return {**self.compare, self.ranker.library: self.ranker}
+
+    @property
+    def kept(self) -> str:
+        """The row of the ranker that the bundle keeps."""
+        return self.judgments.model if self.judgments.source == "clicks" else self.ranker.library
 
 
 def compared(experiment: Experiment, names: Sequence[str]) -> Experiment:

@@ -63,3 +63,78 @@ def small(tmp_path_factory):
 def small_bundle(small):
     """The bundle that the small shop left."""
     return Path(small[1].bundle)
+
+
+@pytest.fixture(scope="session")
+def counted_bundle(tmp_path_factory):
+    """A bundle of 24 products whose ranker reads a month of clicks; its log ends before 2024-02-01."""
+    import numpy as np
+    import polars as pl
+
+    from ltr import bundle, rankers
+    from ltr.config import parse
+    from ltr.encoders.hashing import HashingEncoder
+    from ltr.features import compute, definition, state
+
+    home = tmp_path_factory.mktemp("counted")
+    products = pl.DataFrame(
+        {
+            "product_id": [f"p{at}" for at in range(24)],
+            "title": [f"{('red', 'blue', 'green')[at % 3]} {('shoe', 'hat')[at % 2]} {at}" for at in range(24)],
+            "brand": [("Ace", "Zed", None)[at % 3] for at in range(24)],
+            "price": [float(10 + at) for at in range(24)],
+            "colour": "any",  # which no feature reads
+        }
+    )
+    wanted = definition.parse(
+        {
+            "name": "counted",
+            "feature": [
+                {"name": "title_bm25", "kind": "bm25", "field": "title"},
+                {"name": "near", "kind": "cosine", "field": "title"},
+                {"name": "price", "kind": "number", "field": "price"},
+                {"name": "clicked", "kind": "rate", "corrected": True},
+                {"name": "clicked_here", "kind": "rate", "by": "query_product", "window": 30},
+                {"name": "bought", "kind": "count", "of": "purchases", "by": "field_query", "field": "brand"},
+            ],
+        }
+    )
+    generator = np.random.default_rng(7)
+    clicked = generator.random(600) < 0.3
+    log = pl.DataFrame(
+        {
+            "query": generator.choice(["red shoe", "hat", "green"], 600),
+            "product_id": [f"p{at}" for at in generator.integers(0, 24, 600)],
+            "position": generator.integers(1, 9, 600),
+            "clicked": clicked,
+            "purchase": clicked & (generator.random(600) < 0.3),
+            "shown_at": pl.Series(1_704_067_200 + generator.integers(0, 31 * 86_400, 600)).cast(pl.Int64) * 1_000_000,
+        }
+    ).with_columns(pl.col("shown_at").cast(pl.Datetime("us", "UTC")))
+    fields, encoder = {"title": "text", "brand": "keyword", "price": "number", "colour": "keyword"}, HashingEncoder()
+    held = state.build(
+        products, wanted, fields=fields, encoder=encoder, as_of="2024-02-01", impressions=log,
+        examination=1 / np.arange(1, 9),
+    )  # fmt: skip
+    lists = pl.DataFrame(
+        [(query, query, f"p{at}", float(at % 3)) for query in ("red shoe", "hat", "green") for at in range(24)],
+        schema=["query_id", "query", "product_id", "grade"],
+        orient="row",
+    ).with_columns(weight=1.0)
+    experiment = parse({"name": "counted", "data": {"source": "files"}, "ranker": {"rounds": 5}})
+    gains = np.array([0.0, 1.0, 3.0])
+    pairs = compute.pairs(lists, wanted, held, encoder=encoder)
+    fitted = rankers.fit(experiment.ranker, pairs, None, features=wanted.names, gains=gains, rounds=5)
+    return bundle.save(
+        home,
+        "bundle",
+        experiment=experiment,
+        facts=bundle.CatalogueFacts("files", fields, "title", {"title": 1.0}, "0-2", gains.tolist(), "table"),
+        feature_set=wanted,
+        ranker=fitted.ranker,
+        state=held,
+        encoder=encoder,
+        judged=None,
+        created="2024-02-01T00:00:00+00:00",
+        results=lambda _directory: None,
+    )

@@ -17,8 +17,8 @@ from machine import machine
 from ltr.errors import LtrError
 from ltr.experiment import page
 
-BENCHMARKS = ("startup", "training", "runs", "evaluating", "features", "kinds")
-SLOW = ("worth",)  # only where it is asked for
+BENCHMARKS = ("startup", "training", "runs", "evaluating", "features", "kinds", "reading", "clickmodels")
+SLOW = ("clicks", "worth")  # only where it is asked for
 ROOT = Path(__file__).parents[2]
 MEASURED = ROOT / "experiments" / "bench" / "measured.json"
 

@@ -8,14 +8,19 @@ from typer.main import get_command
 from ltr import __version__
 from ltr.cli import (
     INTERRUPTED,
+    agreement,
     compare,
     convert,
     evaluate,
     experiments,
     features,
     inspect,
+    judge,
     learning_curve,
+    propensity,
+    refresh,
     search,
+    simulate,
     train,
     tune_encoder,
 )
@@ -39,6 +44,11 @@ app.command("reproduce")(experiments.reproduce)
 app.command("features")(features.features)
 app.command("inspect")(inspect.inspect)
 app.command("learning-curve")(learning_curve.learning_curve)
+app.command("simulate")(simulate.simulate)
+app.command("judge")(judge.judge)
+app.command("propensity")(propensity.propensity)
+app.command("agreement")(agreement.agreement)
+app.command("refresh")(refresh.refresh)
 app.command("track")(train.track)
 app.command("tune-encoder")(tune_encoder.tune_encoder)
 judgments = typer.Typer(help="Judgment files.", no_args_is_help=True, rich_markup_mode=None)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from ltr.measures import Scale
 
-__all__ = ["convert"]
+__all__ = ["convert", "read_table", "write_table"]
 
 Format = Literal["table", "quepid", "trec"]
 
@@ -58,13 +58,13 @@ def convert(
         judgments = _read_trec(source, on)
         queries = _texts(judgments, source, topics) if target != "trec" else judgments.select("query_id")
     else:
-        queries, judgments = _read_table(source, on)
+        queries, judgments = read_table(source, on)
     if target != "table" and (judgments["weight"] != 1).any():
         warn(f"{output}: weights have no place in this format and are left out")
     if target == "trec":
         _write_trec(queries, judgments, output, topics if "query" in queries.columns else None)
     else:
-        _write_table(queries, judgments, output, quepid=target == "quepid")
+        write_table(queries, judgments, output, quepid=target == "quepid")
     console().print(Text(f"{output}: {judgments.height:,} judgments of {judgments['query_id'].n_unique():,} queries"))
 
 
@@ -79,7 +79,8 @@ def _format(path: Path, option: str) -> Literal["table", "trec"]:
     )
 
 
-def _read_table(path: Path, on: Scale | None) -> tuple[pl.DataFrame, pl.DataFrame]:
+def read_table(path: Path, on: Scale | None) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Queries and judgments of a table, on a scale, or on 0 to 30 or else by ESCI's letters."""
     from ltr.datasets.files import read_judgments
 
     if on:
@@ -148,7 +149,8 @@ def _write_trec(queries: pl.DataFrame, judgments: pl.DataFrame, path: Path, topi
         write_topics(queries, topics)
 
 
-def _write_table(queries: pl.DataFrame, judgments: pl.DataFrame, path: Path, *, quepid: bool) -> None:
+def write_table(queries: pl.DataFrame, judgments: pl.DataFrame, path: Path, *, quepid: bool) -> None:
+    """Write judgments with their queries' texts; the name says the format."""
     import polars as pl
 
     frame = judgments.with_columns(pl.col("grade").cast(pl.Int64)).join(queries, on="query_id", maintain_order="left")

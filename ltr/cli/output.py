@@ -20,6 +20,7 @@ from ltr.evaluation import Comparison, Estimate
 from ltr.experiment.result import Rows, finite
 
 __all__ = [
+    "UNDEFINED",
     "cache_home",
     "console",
     "counted",

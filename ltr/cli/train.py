@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich import box
+from rich.table import Table
 from rich.text import Text
 
-from ltr.cli.output import cache_home, console, counted, facts_table, measures_table, p_value, print_json, warn
+from ltr.cli.output import (
+    UNDEFINED,
+    cache_home,
+    console,
+    counted,
+    facts_table,
+    measures_table,
+    p_value,
+    print_json,
+    warn,
+)
 from ltr.errors import ConfigError
 from ltr.experiment.result import Result
 
@@ -69,6 +82,8 @@ def show(result: Result) -> None:
     out.print(measures_table(result.table, title=result.experiment))
     for column, rows in result.also.items():
         out.print(measures_table(rows, title=f"{result.experiment}, split with {column} kept together"))
+    if result.recovered:
+        out.print(gap_table(result))
     sides = result.table.queries
     facts = {
         "queries": f"{sides['fit']:,} to fit, {sides['dev']:,} for dev, {sides['test']:,} for test",
@@ -95,6 +110,27 @@ def show(result: Result) -> None:
         "open": f"make mlflow, or: {tracking.opened_by(result.tracking_uri)}" if result.run_id else "",
     }
     out.print(facts_table(facts))
+
+
+def gap_table(result: Result) -> Table:
+    """How much of the gap between naive clicks and true judgments each way to learn from clicks wins back."""
+    table = Table(
+        title="won back of what naive clicks cost", title_justify="left", title_style="bold", box=box.SIMPLE_HEAD
+    )
+    table.add_column("fitted on clicks by")
+    table.add_column("share of the gap\n(95 % interval)", justify="right")
+    table.add_column("difference to naive\n(95 % interval)", justify="right")
+    best = result.recovered["best"]["method"]
+    for row, told in result.recovered["methods"].items():
+        share = f"{told['share']:.0%}" if math.isfinite(told["share"]) else UNDEFINED
+        if math.isfinite(told["share_low"]):
+            share += f" ({told['share_low']:.0%} to {told['share_high']:.0%})"
+        table.add_row(
+            Text(result.table.labels[row] + (" (best)" if row == best else "")),
+            share,
+            f"{told['difference']:+.4f} ({told['low']:+.4f} to {told['high']:+.4f})",
+        )
+    return table
 
 
 def _left_out(dropped: dict[str, int]) -> str:

@@ -71,13 +71,15 @@ class Dataset:
             object.__setattr__(self, name, check(getattr(self, name), name, where=f"{self.name} {name}"))
 
 
-def load(config: DataConfig, *, base: Path, quiet: bool = False, scale: str | None = None) -> Dataset:
-    """Load the source that the configuration names."""
+def load(
+    config: DataConfig, *, base: Path, quiet: bool = False, scale: str | None = None, judged: bool = True
+) -> Dataset:
+    """Load the source that the configuration names; ``judged = False`` where judgments may be absent, since clicks teach."""
     if config.source not in SOURCES:
         raise ConfigError(
             f"[data] source {config.source!r} is unknown", hint=suggestion(config.source, SOURCES, noun="sources")
         )
     module = importlib.import_module(SOURCES[config.source])
-    named = {"scale": scale} if config.source == "files" else {}
+    named: dict[str, Any] = {"scale": scale, "needs_judgments": judged} if config.source == "files" else {}
     dataset: Dataset = module.load(config, base=base, quiet=quiet, **named)
     return dataset

@@ -45,7 +45,9 @@ _PROSE: Final = frozenset({*_TITLES, "description", "product_description"})
 _GAINS: Final = {"binary": "linear", "esci": "esci"}
 
 
-def load(config: DataConfig, *, base: Path, quiet: bool = False, scale: str | None = None) -> Dataset:
+def load(
+    config: DataConfig, *, base: Path, quiet: bool = False, scale: str | None = None, needs_judgments: bool = True
+) -> Dataset:
     """Load the catalogue and the judgments that ``[data]`` names.
 
     Args:
@@ -54,16 +56,20 @@ def load(config: DataConfig, *, base: Path, quiet: bool = False, scale: str | No
         quiet: no bars (reading shows none).
         scale: ``[judgments] scale``; None = 'esci' where the grades are its letters, else 'graded', and then the grades
             are only known to be whole numbers: who settles the scale checks them against it.
+        needs_judgments: False where a click log may take their place: without a file, no query and no judgment is there.
     """
     products_path = _path(config.products, "products", base)
-    judgments_path = _path(config.judgments, "judgments", base)
+    judgments_path = _path(config.judgments, "judgments", base) if needs_judgments or config.judgments else None
     products, fields, nested = _catalogue(
         products_path, config.columns, config.fields, title=config.title, configured=True
     )
     title = _title(config.title, fields, products_path)
-    queries, judgments, on = _read(judgments_path, scale, config.judgment_columns, configured=True)
-    _check_known(products, judgments, products_path, judgments_path)
-    name = on.name if on else "graded"
+    if judgments_path is None:
+        queries, judgments, on = _nothing_judged()
+    else:
+        queries, judgments, on = _read(judgments_path, scale, config.judgment_columns, configured=True)
+        _check_known(products, judgments, products_path, judgments_path)
+    name = on.name if on else scale or "graded"
     guessed = [f"{field} {kind}" for field, kind in fields.items() if field not in config.fields]
     notes = [f"Field types guessed from the values: {', '.join(guessed)}."] if guessed else []
     notes += [f"Nested columns are left out: {', '.join(nested)}."] if nested else []
@@ -78,6 +84,16 @@ def load(config: DataConfig, *, base: Path, quiet: bool = False, scale: str | No
         scale=name,
         gains=_GAINS.get(name, "exponential"),
         notes=tuple(notes),
+    )
+
+
+def _nothing_judged() -> tuple[pl.DataFrame, pl.DataFrame, None]:
+    text_, number = pl.String, pl.Float32
+    queries = pl.DataFrame(schema={"query_id": text_, "query": text_})
+    return (
+        queries,
+        pl.DataFrame(schema={"query_id": text_, "product_id": text_, "grade": number, "weight": number}),
+        None,
     )
 
 

@@ -7,6 +7,7 @@ measure itself; NaN is a query that the empty-query rule skips. All else is of s
     compare                        a paired test of each ranker against a baseline, Holm-corrected, with its effect size
     detectable, queries_needed     the differences that so many queries would prove, and how many one takes
     by_segment, summarise_segments, compare_segments    the same for parts of the queries; by_length, by_popularity
+    recovered                      the share of what biased clicks cost that a method wins back
     moved, side_by_side            the queries that moved most between two rankers, with their lists
 
 >>> import numpy as np, polars as pl
@@ -19,6 +20,7 @@ measure itself; NaN is a query that the empty-query rule skips. All else is of s
 """
 
 from ltr.evaluation.bootstrap import Estimate, summarise
+from ltr.evaluation.gap import Recovered, recovered
 from ltr.evaluation.movers import moved, side_by_side
 from ltr.evaluation.paired import TESTS, randomisation_p
 from ltr.evaluation.per_query import EMPTY, evaluate
@@ -32,6 +34,7 @@ __all__ = [
     "TESTS",
     "Comparison",
     "Estimate",
+    "Recovered",
     "by_length",
     "by_popularity",
     "by_segment",
@@ -45,6 +48,7 @@ __all__ = [
     "moved",
     "queries_needed",
     "randomisation_p",
+    "recovered",
     "side_by_side",
     "summarise",
     "summarise_segments",

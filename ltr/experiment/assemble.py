@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import polars as pl
@@ -14,6 +14,7 @@ from ltr import bundle, datasets, features, measures
 from ltr.config import Experiment, TransferConfig
 from ltr.datasets import Dataset
 from ltr.errors import ConfigError, JudgmentError, suggestion
+from ltr.experiment import clicklog
 from ltr.experiment.few import regularised
 from ltr.experiment.preflight import check_configuration, check_data, tuned_on
 from ltr.features import compute, memory, state
@@ -31,9 +32,22 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ltr.encoders import Encoder
+    from ltr.experiment.clicklog import ClickLog
     from ltr.retrieval import Retriever
 
-__all__ = ["Assembled", "Audit", "assemble", "audit", "candidates", "check_grades", "known", "labelled", "learnt"]
+__all__ = [
+    "Assembled",
+    "Audit",
+    "assemble",
+    "audit",
+    "candidates",
+    "check_grades",
+    "chosen_features",
+    "known",
+    "labelled",
+    "learnt",
+    "placed",
+]
 
 
 @dataclass(frozen=True)
@@ -90,6 +104,12 @@ class Assembled:
     judged: Judged | None = None
     source: Source | None = None
     tuned_on: frozenset[str] = frozenset()
+    clicks: ClickLog | None = None
+
+    @property
+    def judged_by_people(self) -> bool:
+        """Whether the judgments are people's (or a simulation's truth), and not a click model's."""
+        return self.clicks is None or not self.clicks.judge
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -108,15 +128,21 @@ def assemble(experiment: Experiment, *, base: Path, cache: Path) -> Assembled:
     feature_set = None
     if experiment.data.source != "svmlight":
         # Before the data, which may take minutes to load.
-        feature_set = features.read_feature_set(features.find(experiment.features.path, base=base))
+        feature_set = chosen_features(experiment, base=base)
         check_configuration(experiment, feature_set.names)
-    dataset = datasets.load(experiment.data, base=base, scale=experiment.judgments.scale)
+    dataset = datasets.load(
+        experiment.data,
+        base=base,
+        scale=experiment.judgments.scale,
+        judged=experiment.judgments.source == "ratings",
+    )
     if feature_set is None:
         feature_set = features.parse(dataset.feature_table or {}, where=f"the features of {dataset.name}")
         check_configuration(experiment, feature_set.names)
     scale = measures.scale(experiment.judgments.scale or dataset.scale)
     gains_name, gains = _gains(experiment, dataset, scale)
     check_grades(dataset.judgments, scale)
+    dataset, clicks, history = clicklog.of(experiment, dataset, scale, feature_set, base=base, cache=cache)
     known_to_encoder = (
         tuned_on(base / experiment.encoder.model, dataset.queries) if feature_set.encodes else frozenset()
     )
@@ -130,10 +156,19 @@ def assemble(experiment: Experiment, *, base: Path, cache: Path) -> Assembled:
     vector = _vector_field(experiment, dataset, feature_set)
     encoder = _encoder(experiment, base=base, cache=cache) if feature_set.encodes or vector else None
     stated = state.build(
-        dataset.products, feature_set, fields=dataset.fields, encoder=encoder, vector_fields=[vector] if vector else []
+        dataset.products,
+        feature_set,
+        fields=dataset.fields,
+        encoder=encoder,
+        vector_fields=[vector] if vector else [],
+        impressions=None if history is None else history.impressions,
+        examination=None if history is None else history.examination,
+        as_of=None if history is None else history.as_of.isoformat(),
     )
     fields = dict(experiment.retrieval.fields) or dataset.text_fields
-    retriever = _retriever(dataset, stated, feature_set, encoder, fields=fields, vector=vector)
+    retriever = _retriever(
+        dataset, stated, feature_set, encoder, fields=fields, vector=vector, combine=experiment.retrieval.combine
+    )
     run = candidates(retriever, dataset.queries, dataset.judgments, experiment)
     pairs = compute.pairs(
         run.join(dataset.queries.select("query_id", "query"), on="query_id", how="left", maintain_order="left"),
@@ -147,8 +182,33 @@ def assemble(experiment: Experiment, *, base: Path, cache: Path) -> Assembled:
     pairs = labelled(pairs, dataset.judgments, complete=dataset.complete)
     return Assembled(
         experiment, dataset, scale, gains_name, gains, feature_set, stated, encoder, fields, run, pairs, audit(dataset),
-        source=source, tuned_on=known_to_encoder,
+        source=source, tuned_on=known_to_encoder, clicks=clicks,
     )  # fmt: skip
+
+
+def chosen_features(experiment: Experiment, *, base: Path) -> FeatureSet:
+    """The experiment's feature set, without those that it leaves out."""
+    found: FeatureSet = features.read_feature_set(features.find(experiment.features.path, base=base))
+    leave_out = experiment.features.leave_out
+    if unknown := next((name for name in leave_out if name not in found.names), None):
+        raise ConfigError(
+            f"features.leave_out names {unknown!r}", hint=suggestion(unknown, found.names, noun="the set's features")
+        )
+    if leave_out:
+        found = features.parse(
+            {
+                "name": found.name,
+                "analyzer": found.analyzer,
+                "feature": [each.table for each in found.features if each.name not in leave_out],
+            },
+            where=found.where,
+        )
+    if experiment.judgments.source == "clicks" and found.learnt:
+        raise ConfigError(
+            f"features {list(found.learnt)} are learnt from people's judgments, and this experiment learns from clicks",
+            hint="name them under features.leave_out; kinds rate and count are their like for clicks",
+        )
+    return found
 
 
 def transferred(
@@ -257,11 +317,16 @@ def labelled(pairs: pl.DataFrame, judgments: pl.DataFrame, *, complete: bool) ->
 
 def known(pairs: pl.DataFrame, products: pl.DataFrame, query_ids: Sequence[str]) -> pl.DataFrame:
     """The pairs of these queries that may be fitted on: graded, of a known product, of a query that says something."""
+    return placed(pairs, products, query_ids).filter(pl.col("grade").is_not_null())
+
+
+def placed(pairs: pl.DataFrame, products: pl.DataFrame, query_ids: Sequence[str]) -> pl.DataFrame:
+    """The same, graded or not."""
     wanted = pl.DataFrame({"query_id": list(query_ids)}, schema={"query_id": pl.String})
     kept = (
         pairs.join(wanted, on="query_id", how="semi", maintain_order="left")
         .join(products.select("product_id"), on="product_id", how="semi", maintain_order="left")
-        .filter(pl.col("grade").is_not_null(), pl.col("query").str.strip_chars() != "")
+        .filter(pl.col("query").str.strip_chars() != "")
     )
     groups(kept)
     return kept
@@ -303,6 +368,7 @@ def _retriever(
     *,
     fields: Mapping[str, float],
     vector: str | None,
+    combine: Literal["sum", "best"],
 ) -> Retriever:
     from ltr.retrieval import embedded
 
@@ -313,4 +379,5 @@ def _retriever(
         match=feature_set.match,
         vectors=stated.vectors[vector] if vector else None,
         encoder=encoder if vector else None,
+        combine=combine,
     )

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from ltr.config import read_experiment
 from ltr.experiment import expectation, names
-from ltr.experiment.expectation import Figure
+from ltr.experiment.expectation import RECOVERED, Figure
 
 __all__ = ["BEGIN", "END", "amount", "bound", "met", "page", "tables", "write"]
 
@@ -87,8 +87,8 @@ def bound(figure: Mapping[str, Any]) -> str:
 
 def _quality(root: Path) -> list[str]:
     lines = [
-        "| experiment | ranking | nDCG@10 | RR | AP | asked for | reproduce with |",
-        "|---|---|---|---|---|---|---|",
+        "| experiment | ranking | nDCG@10 | RR | AP | won back | asked for | reproduce with |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for name in names(root):
         path = root / "experiments" / name / "expected.toml"
@@ -99,6 +99,7 @@ def _quality(root: Path) -> list[str]:
         for split, rows in splits.items():
             for row, figures in rows.items():
                 cells = [split, row, *(_cell(figures.get(measure)) for measure in ("nDCG@10", "RR", "AP"))]
+                cells.append(f"{figures[RECOVERED].value:.0%}" if RECOVERED in figures else "")
                 lines.append(f"| {' | '.join(cells)} | {_asked(figures)} | `ltr reproduce {name}` |")
     return lines
 

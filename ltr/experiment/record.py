@@ -31,7 +31,7 @@ def record_of(assembled: Assembled, kept: Trial, result: Result, *, started: dat
         measures |= {f"{row}_by_{column}": by for row, by in _estimates(rows).items()}
     return Record(
         experiment=experiment.name,
-        ranker=experiment.ranker.library,
+        ranker=experiment.kept,
         started=started.isoformat(),
         question=experiment.question,
         dataset=assembled.dataset.name,
@@ -46,7 +46,7 @@ def record_of(assembled: Assembled, kept: Trial, result: Result, *, started: dat
         comparisons=told["comparisons"],
         curve=kept.curve,
         curve_measure=f"nDCG@{fitting_cutoff(experiment)}",
-        rounds=kept.rounds[experiment.ranker.library],
+        rounds=kept.rounds[experiment.kept],
         importance=kept.ranker.importance(),
         queries=kept.queries,
         dropped=kept.dropped,

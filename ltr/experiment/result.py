@@ -48,6 +48,8 @@ class Result:
     Args:
         table: the experiment's own split.
         also: further splits that were asked for, by the column that they keep together.
+        recovered: of rankers fitted on clicks: naive, ceiling, best (the method that may be chosen, and its share) and methods:
+            row -> share of the gap, difference to naive clicks, with intervals; {} elsewhere.
         test_reads: how often this test side has been read by this experiment, this run included.
         fitted: row -> rounds that were kept, and seconds, of each fitted ranker.
         verdict: what to do where the ranker is not proven better than a simpler row; "" where it is.
@@ -60,6 +62,7 @@ class Result:
     tracking_uri: str
     table: Rows
     also: dict[str, Rows]
+    recovered: dict[str, Any]
     scale: str
     gains: str
     empty: str

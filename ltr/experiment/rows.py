@@ -17,7 +17,7 @@ from ltr.features.definition import FeatureSet
 from ltr.frames import ranked
 from ltr.rankers import Ranker
 
-__all__ = ["SingleFeature", "best_feature", "by_feature", "by_ranker", "by_retrieval", "first_cosine"]
+__all__ = ["SingleFeature", "best_feature", "by_feature", "by_ranker", "by_retrieval", "by_shown", "first_cosine"]
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,15 @@ def by_retrieval(pairs: pl.DataFrame) -> pl.DataFrame:
     """The order in which the candidates came."""
     position = pl.int_range(pl.len()).over("query_id")
     return ranked(pairs.select("query_id", "product_id", score=-position.cast(pl.Float32)))
+
+
+def by_shown(pairs: pl.DataFrame, impressions: pl.LazyFrame) -> pl.DataFrame:
+    """The order in which a log showed the candidates, by their mean position; what it never showed comes last."""
+    shown = impressions.group_by("query_id", "product_id").agg(pl.col("position").mean().alias("score")).collect()
+    placed = pairs.select("query_id", "product_id").join(
+        shown, on=["query_id", "product_id"], how="left", maintain_order="left"
+    )
+    return ranked(placed.with_columns(score=-pl.col("score").cast(pl.Float32)))
 
 
 def by_feature(pairs: pl.DataFrame, feature: SingleFeature) -> pl.DataFrame:

@@ -6,10 +6,10 @@ import json
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import polars as pl
 
@@ -19,6 +19,7 @@ from ltr.errors import TrackingError
 from ltr.evaluation import Comparison
 from ltr.experiment import inspection
 from ltr.experiment.assemble import Assembled, assemble
+from ltr.experiment.methods import CEILING, NAIVE, TRUE_PROPENSITIES
 from ltr.experiment.record import record_of
 from ltr.experiment.result import Result, Rows, finite
 from ltr.experiment.trial import Trial, trial
@@ -71,15 +72,16 @@ def train(
         tracking_uri=tracking.masked(experiment.tracking.uri),
         table=table,
         also=others,
+        recovered=_recovered(assembled, kept),
         scale=assembled.scale.name,
         gains=assembled.gains_name,
         empty=experiment.evaluation.empty,
         rel=experiment.evaluation.rel,
-        rounds=kept.rounds[experiment.ranker.library],
+        rounds=kept.rounds[experiment.kept],
         fitted={row: {"rounds": kept.rounds[row], "seconds": round(kept.seconds[row], 3)} for row in kept.rounds},
         verdict=verdict(kept.per_query, table, first=str(measures.parse(experiment.evaluation.measures[0]))),
         warnings=tuple(assembled.audit.warnings),
-        notes=(*assembled.dataset.notes, *kept.notes),
+        notes=(*assembled.dataset.notes, *(assembled.clicks.told if assembled.clicks else ()), *kept.notes),
         dropped=kept.dropped,
         test_reads=_count_test_read(base, experiment.name, kept.digest),
         seconds=seconds,
@@ -104,7 +106,7 @@ def train(
 
 def _rows(experiment: Experiment, done: Trial) -> Rows:
     first = str(measures.parse(experiment.evaluation.measures[0]))
-    library = experiment.ranker.library
+    library = experiment.kept
 
     def compared(rows: Iterable[str], baseline: str) -> list[Comparison]:
         return evaluation.compare(
@@ -128,6 +130,28 @@ def _rows(experiment: Experiment, done: Trial) -> Rows:
             replace(pair, p_holm=p, proven=p < evaluation.ALPHA) for pair, p in zip(pairs, corrected, strict=True)
         ),
     )
+
+
+def _recovered(assembled: Assembled, done: Trial) -> dict[str, Any]:
+    """What each way to learn from clicks wins back of what taking clicks for relevance costs."""
+    if assembled.clicks is None or not assembled.judged_by_people:
+        return {}
+    fitted_rows = {row: done.per_query[row] for row in done.rounds}
+    shares = evaluation.recovered(
+        fitted_rows,
+        naive=NAIVE,
+        ceiling=CEILING,
+        measure=str(measures.parse(assembled.experiment.evaluation.measures[0])),
+        seed=assembled.experiment.split.seed,
+    )
+    chosen = {row: share for row, share in shares.items() if row not in (CEILING, TRUE_PROPENSITIES)}
+    best = max(chosen, key=lambda row: chosen[row].difference)
+    return {
+        "naive": NAIVE,
+        "ceiling": CEILING,
+        "best": {"method": best, "share": chosen[best].share},
+        "methods": {row: asdict(share) for row, share in shares.items() if row != CEILING},
+    }
 
 
 def _save(assembled: Assembled, kept: Trial, result: Result, *, bundles: Path, created: datetime) -> Path:

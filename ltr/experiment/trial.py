@@ -17,8 +17,10 @@ import polars as pl
 
 from ltr import evaluation, measures, rankers
 from ltr.config import Experiment, RankerConfig
+from ltr.errors import DataError
 from ltr.experiment import rows
 from ltr.experiment.assemble import Assembled, known, learnt
+from ltr.experiment.methods import CEILING, LABELS, LINEAR, NAIVE, TOP, Clicks, rows_of
 from ltr.experiment.preflight import groups_of, parts_of
 from ltr.experiment.split import Parts
 from ltr.features.memory import Judged
@@ -68,7 +70,7 @@ def fitting_cutoff(experiment: Experiment) -> int:
 def trial(assembled: Assembled, *, group: str | None) -> Trial:
     """Split, fit, and evaluate each row on the test side."""
     experiment = assembled.experiment
-    main = experiment.ranker.library
+    main = experiment.kept
     wanted = [measures.parse(text) for text in experiment.evaluation.measures]
     groups = groups_of(assembled.dataset, group)
     parts = [
@@ -77,7 +79,8 @@ def trial(assembled: Assembled, *, group: str | None) -> Trial:
     ]
     folds = [_fold(assembled, part, wanted, groups) for part in parts]
     labels = {row: _merged([fold.labels[row] for fold in folds]) for row in folds[0].labels}
-    rounds = {row: round(statistics.median(fold.fitted[row].rounds for fold in folds)) for row in experiment.rankers}
+    fitted_rows = folds[0].fitted
+    rounds = {row: round(statistics.median(fold.fitted[row].rounds for fold in folds)) for row in fitted_rows}
     if len(folds) == 1:
         final, judged = folds[0].fitted[main], folds[0].judged
     else:
@@ -102,9 +105,15 @@ def trial(assembled: Assembled, *, group: str | None) -> Trial:
         },
         curve=list(folds[0].fitted[main].curve),
         dropped={reason: round(count / len(folds)) for reason, count in dropped.items()},
-        notes=tuple(dict.fromkeys(note for fold in folds for each in fold.fitted.values() for note in each.notes)),
+        notes=tuple(
+            dict.fromkeys(
+                note
+                for fold in folds
+                for note in (*fold.absent, *(told for each in fold.fitted.values() for told in each.notes))
+            )
+        ),
         digest="-".join(part.digest for part in parts)[:64],
-        seconds={row: sum(fold.fitted[row].seconds for fold in folds) for row in experiment.rankers},
+        seconds={row: sum(fold.fitted[row].seconds for fold in folds) for row in fitted_rows},
     )
 
 
@@ -115,24 +124,33 @@ class _Fold:
     per_query: dict[str, pl.DataFrame]
     runs: dict[str, pl.DataFrame]
     judged: Judged | None
+    absent: tuple[str, ...]
 
 
 def _fold(assembled: Assembled, parts: Parts, wanted: list[Measure], groups: Mapping[str, str]) -> _Fold:
     experiment, feature_set = assembled.experiment, assembled.feature_set
     stages = Stages(assembled, parts, groups)
-    kept = {row: fitted(stages, config) for row, config in experiment.rankers.items()}
+    kept, absent = _fitted_rows(stages)
     last = stages.of(experiment.ranker)
     test = of(last.pairs, parts.test)
-    best = best_on_dev(stages.fit, parts, wanted[0])
-    runs = {"retrieval": rows.by_retrieval(test), "best_feature": rows.by_feature(test, best)}
-    labels = {"retrieval": "retrieval order", "best_feature": f"best feature: {best}"}
+    best = best_on_dev(_judged_on_dev(stages), parts, wanted[0])
+    log = assembled.clicks
+    # A simulated log's production order is the retriever's; a shop's own need not be.
+    logged = log is not None and experiment.judgments.log is not None
+    first = rows.by_shown(test, log.impressions) if log is not None and logged else rows.by_retrieval(test)
+    runs = {"retrieval": first, "best_feature": rows.by_feature(test, best)}
+    labels = {
+        "retrieval": "retrieval order" if log is None else "production order",
+        "best_feature": f"best feature: {best}",
+    }
     if (cosine := rows.first_cosine(feature_set)) is not None:
         runs["cosine"], labels["cosine"] = rows.by_feature(test, cosine), f"cosine: {cosine}"
-    for row, config in experiment.rankers.items():
-        runs[row] = rows.by_ranker(of(stages.of(config).pairs, parts.test), kept[row].ranker)
-        labels[row] = _label(row, config)
+    for row, made in kept.items():
+        config = experiment.rankers.get(row, experiment.ranker)
+        runs[row] = rows.by_ranker(of(stages.of(config).pairs, parts.test), made.ranker)
+        labels[row] = LABELS[row] if assembled.clicks is not None else _label(row, config)
     per_query = {row: evaluated(assembled, run, parts.test, wanted) for row, run in runs.items()}
-    return _Fold(kept, labels, per_query, runs, last.judged)
+    return _Fold(kept, labels, per_query, runs, last.judged, absent)
 
 
 @dataclass(frozen=True)
@@ -149,6 +167,12 @@ class Stages:
         return learnt(self.assembled, self.parts.fit, self.groups)
 
     @cached_property
+    def clicks(self) -> Clicks:
+        """The searches of fit and dev."""
+        assert self.assembled.clicks is not None
+        return Clicks(self.assembled, self.parts, self.assembled.clicks)
+
+    @cached_property
     def both(self) -> Assembled:
         """As learnt from fit and dev."""
         return learnt(self.assembled, (*self.parts.fit, *self.parts.dev), self.groups)
@@ -156,6 +180,37 @@ class Stages:
     def of(self, config: RankerConfig) -> Assembled:
         """What this ranker is kept with, and tested on."""
         return self.both if config.refit else self.fit
+
+
+def _fitted_rows(stages: Stages) -> tuple[dict[str, Fitted], tuple[str, ...]]:
+    """Row -> what is fitted for it, the one that the bundle keeps last; and why rows that were asked for are not there."""
+    assembled = stages.assembled
+    experiment, log = assembled.experiment, assembled.clicks
+    if log is None:
+        return {row: fitted(stages, config) for row, config in experiment.rankers.items()}, ()
+    cutoff = fitting_cutoff(experiment)
+    asked = experiment.judgments
+    found, absent = dict[str, Fitted](), list[str]()
+    for row in rows_of(log, asked.model, asked.compare, judged=assembled.judged_by_people):
+        if row == CEILING:
+            found[row] = fitted(stages, experiment.ranker)
+            continue
+        try:
+            found[row] = stages.clicks.fitted(row, experiment.ranker, cutoff)
+        except DataError as error:
+            if row in (NAIVE, asked.model):
+                raise
+            absent.append(f"No row for {LABELS[row]}: {error}.")
+    return found, tuple(absent)
+
+
+def _judged_on_dev(stages: Stages) -> Assembled:
+    """What the best single feature is chosen with: the dev side's judgments, or what its clicks say."""
+    assembled = stages.fit
+    if assembled.clicks is None:
+        return assembled
+    dataset = replace(assembled.dataset, judgments=stages.clicks.judged)
+    return replace(assembled, dataset=dataset, scale=measures.scale(f"0-{TOP}"), gains=LINEAR)
 
 
 def best_on_dev(assembled: Assembled, parts: Parts, measure: Measure) -> rows.SingleFeature:

@@ -104,6 +104,8 @@ class Columns:
         values: features worked out before those of list scope, by name.
         memory: what earlier queries were judged to want, for the kinds that are learnt from judgments.
         own: the fold of memory that each list's query was judged in, and must not see; −1 = none.
+        asked: the number of each list's query in the state's behaviour counts; −1 = none.
+        days: the UTC day that each list stands for, since 1970-01-01: behaviour counts of earlier days may be seen.
     """
 
     state: State
@@ -115,6 +117,8 @@ class Columns:
     values: dict[str, Floats] = field(default_factory=dict)
     memory: Memory | None = None
     own: NDArray[np.int64] | None = None
+    asked: NDArray[np.int64] | None = None
+    days: NDArray[np.int64] | None = None
     _made: dict[Hashable, Any] = field(default_factory=dict, repr=False)
 
     def once(self, key: Hashable, make: Callable[[], T]) -> T:

@@ -28,7 +28,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from ltr.errors import BundleMismatchError, CandidateError, EncoderError, suggestion
+from ltr.errors import CandidateError, EncoderError
+from ltr.features import checks
 from ltr.features.columns import Columns, Query
 from ltr.features.definition import Feature, FeatureSet
 from ltr.features.kinds import KINDS
@@ -60,6 +61,7 @@ def matrix(
     part_vectors: Mapping[Part, Floats] | None = None,
     memory: Memory | None = None,
     own: NDArray[np.int64] | None = None,
+    days: NDArray[np.int64] | None = None,
 ) -> Floats:
     """One row a candidate, one column a feature, NaN = missing.
 
@@ -75,22 +77,25 @@ def matrix(
             compare that part.
         memory: what earlier queries were judged to want, for features that are learnt.
         own: int64[lists], the fold of memory that each list must not see; None = lists of queries that it does not hold.
+        days: int64[lists], the UTC day since 1970-01-01 that each list stands for: features of behaviour see what was
+            counted before it; None = the state's.
 
     Raises:
         CandidateError: lengths that disagree, or match scores that are not there.
         EncoderError: query vectors that are not there or of another dimension.
-        BundleMismatchError: a state that was built for another feature set.
+        BundleMismatchError: a state that was built for another feature set, or without a log.
     """
     plan = _plan(feature_set, state)
-    offsets = _checked_offsets(offsets, len(queries), len(product_ids))
-    scores = _match(feature_set, match or {}, len(product_ids))
+    offsets = checks.offsets_of(offsets, len(queries), len(product_ids))
+    scores = checks.match_scores(feature_set, match or {}, len(product_ids))
     parts = {part: (part_vectors or {}).get(part) for part in feature_set.parts}
     for vectors in (query_vectors, *parts.values()):
-        _check_vectors(feature_set, state, vectors, len(queries))
-    _check_memory(feature_set, state, memory)
+        checks.check_vectors(feature_set, state, vectors, len(queries))
+    checks.check_memory(feature_set, state, memory)
     rows = state.rows(product_ids)
     rows[rows < 0] = len(state)
     analysed = {text: Query(text, feature_set.analyzer, state.vocabulary) for text in dict.fromkeys(queries)}
+    asked, days = _behaviour(feature_set, state, queries, days)
     out = np.empty((len(rows), len(feature_set.features)), dtype=np.float32)
 
     def work(lists: slice) -> int:
@@ -105,6 +110,8 @@ def matrix(
             part_vectors={part: vectors[lists] for part, vectors in parts.items() if vectors is not None},
             memory=memory,
             own=None if own is None else own[lists],
+            asked=None if asked is None else asked[lists],
+            days=None if days is None else days[lists],
         )
         _fill(out[span], plan, columns, cuts - cuts[0])
         return span.stop - span.start
@@ -132,6 +139,8 @@ def pairs(
 
     Args:
         candidates: query_id (or search_id), query, product_id and ``match.<feature>`` columns, one list after another.
+            Features of behaviour see what was counted before the UTC day of the list's as_of, where there is such a column
+            and it is not null; else before the state's.
         feature_set: the columns to add.
         state: the catalogue.
         encoder: for features of kind cosine.
@@ -163,6 +172,7 @@ def pairs(
         part_vectors=_part_vectors(queries, feature_set, encoder),
         memory=memory,
         own=_own(candidates["query_id"].gather(offsets[:-1]), own),
+        days=_days(candidates, offsets, state) if feature_set.counts and state.behaviour is not None else None,
     )
     return candidates.with_columns(pl.Series(name, values[:, at]) for at, name in enumerate(feature_set.names))
 
@@ -196,6 +206,33 @@ def _own(query_ids: pl.Series, folds: Mapping[str, int] | None) -> NDArray[np.in
     return None if folds is None else np.array([folds.get(query, -1) for query in query_ids], dtype=np.int64)
 
 
+def _days(candidates: pl.DataFrame, offsets: Offsets, state: State) -> NDArray[np.int64] | None:
+    """The day of each list, the state's where it has none."""
+    if "as_of" not in candidates.columns:
+        return None
+    try:
+        days = candidates["as_of"].cast(pl.Datetime("us", "UTC")).dt.date().cast(pl.Int32).cast(pl.Int64)
+    except pl.exceptions.PolarsError as error:
+        raise CandidateError(f"column 'as_of' of the candidates is no time: {error}", hint="give UTC times") from error
+    days = days.fill_null(state.day)
+    of_list = days.gather(offsets[:-1]).to_numpy()
+    if not np.array_equal(np.repeat(of_list, np.diff(offsets)), days.to_numpy()):
+        raise CandidateError("the products of one list have several as_of", hint="a list is shown at one time")
+    return of_list
+
+
+def _behaviour(
+    feature_set: FeatureSet, state: State, queries: Sequence[str], days: NDArray[np.int64] | None
+) -> tuple[NDArray[np.int64] | None, NDArray[np.int64] | None]:
+    """The number of each list's query in the counts, and its day; no day is later than the state's."""
+    if not feature_set.counts or state.behaviour is None:
+        return None, None
+    numbers = {text: state.behaviour.query(text) for text in dict.fromkeys(queries)}
+    asked = np.array([numbers[text] for text in queries], dtype=np.int64)
+    today = np.full(len(queries), state.day, dtype=np.int64)
+    return asked, today if days is None else np.minimum(days, today)
+
+
 @dataclass(frozen=True)
 class _Plan:
     """Which column each feature fills; product scope is worked out for the whole catalogue, once a state."""
@@ -211,7 +248,7 @@ class _Plan:
 
 def _plan(feature_set: FeatureSet, state: State) -> _Plan:
     def make() -> _Plan:
-        _check_state(feature_set, state)
+        checks.check_state(feature_set, state)
         numbered = list(enumerate(feature_set.features))
         own = [(at, feature) for at, feature in numbered if feature.definition.scope == "product"]
         catalogue = Columns(state, [], np.arange(len(state) + 1, dtype=np.int64))
@@ -270,69 +307,6 @@ def _chunks(offsets: Offsets) -> Iterator[slice]:
         stop = min(max(stop, start + 1), lists)
         yield slice(start, stop)
         start = stop
-
-
-def _checked_offsets(offsets: Offsets, lists: int, rows: int) -> Offsets:
-    offsets = np.ascontiguousarray(offsets, dtype=np.int64)
-    if len(offsets) != lists + 1 or offsets[0] != 0 or offsets[-1] != rows or (np.diff(offsets) < 0).any():
-        raise CandidateError(
-            f"offsets do not cut {rows} candidates into {lists} lists", hint="take them from ltr.frames.groups"
-        )
-    return offsets
-
-
-def _match(feature_set: FeatureSet, match: Mapping[str, Floats], rows: int) -> dict[str, Floats]:
-    """The engine's scores by field."""
-    for name in feature_set.match:
-        if name not in match:
-            raise CandidateError(
-                f"the candidates lack the engine's score for feature {name!r}",
-                hint=f"deliver match.{name}; there are {sorted(match)}",
-            )
-        if len(match[name]) != rows:
-            raise CandidateError(f"match.{name} has {len(match[name])} values for {rows} candidates")
-    return {field: np.asarray(match[name], dtype=np.float32) for name, field in feature_set.match.items()}
-
-
-def _check_vectors(feature_set: FeatureSet, state: State, vectors: Floats | None, lists: int) -> None:
-    for key in feature_set.vector_fields:
-        if vectors is None:
-            raise EncoderError(f"a cosine over {key!r} needs query vectors", hint="give an encoder")
-        expected = (lists, (state.vectors[key] if key in state.vectors else state.sentences[key].vectors).shape[1])
-        if vectors.shape != expected:
-            raise EncoderError(
-                f"query vectors have shape {vectors.shape}, not {expected}",
-                hint="encode queries with the state's encoder",
-            )
-
-
-def _check_memory(feature_set: FeatureSet, state: State, memory: Memory | None) -> None:
-    if feature_set.learnt and memory is None:
-        raise BundleMismatchError(
-            f"feature set {feature_set.name!r} has features that are learnt from judgments: {list(feature_set.learnt)}",
-            hint="give the memory of the queries that it was fitted on",
-        )
-    if memory is not None and memory.products != len(state):
-        raise BundleMismatchError(
-            f"the memory is of a catalogue of {memory.products:,} products, the state of {len(state):,}",
-            hint="place the memory on the state: Memory.on(state)",
-        )
-
-
-def _check_state(feature_set: FeatureSet, state: State) -> None:
-    held = set(state.schema.sources)
-    lacking = [source for source in feature_set.sources if source.form != "named" and source not in held]
-    if feature_set.analyzer != state.schema.analyzer:
-        raise BundleMismatchError(
-            f"feature set {feature_set.name!r} has analyzer {feature_set.analyzer!r}, the state {state.schema.analyzer!r}",
-            hint="build the state for this feature set",
-        )
-    if lacking:
-        source = lacking[0]
-        raise BundleMismatchError(
-            f"feature set {feature_set.name!r} reads {source.form} of {source.key!r}, which the state does not hold",
-            hint=suggestion(source.key, {other.key for other in held if other.form == source.form}, noun="it holds"),
-        )
 
 
 def _query_vectors(queries: Sequence[str], feature_set: FeatureSet, encoder: Encoder | None) -> Floats | None:

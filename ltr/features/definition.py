@@ -2,6 +2,7 @@
 
     name = "product_search"
     analyzer = "english"
+    extends = "features/lexical.toml"     # another set, whose features come first
 
     [[feature]]
     name  = "title_bm25"                  # [a-z][a-z0-9_]*: column, model input and engine feature alike
@@ -35,7 +36,7 @@ from ltr.config import explain, read_toml
 from ltr.errors import ConfigError, FeatureSetError, suggestion
 from ltr.features.kinds import KINDS
 from ltr.features.negation import Part
-from ltr.features.params import Kind, Params, PartParams, Source
+from ltr.features.params import Key, Kind, Params, PartParams, Source
 from ltr.text import analyzer
 
 __all__ = ["COPIES", "RESERVED", "Feature", "FeatureSet", "find", "load", "parse", "read_feature_set"]
@@ -152,6 +153,15 @@ class FeatureSet:
             f.name for f in self.features if f.name in direct or not direct.isdisjoint(f.params.reads.values())
         )
 
+    @cached_property
+    def counts(self) -> dict[Key, frozenset[str]]:
+        """Which behaviour the features read, by which keys."""
+        found: dict[Key, frozenset[str]] = {}
+        for feature in self.features:
+            for key, measures in feature.params.counts.items():
+                found[key] = found.get(key, frozenset()) | measures
+        return found
+
     def part(self, names: Iterable[str]) -> FeatureSet:
         """The set of these features alone, in this set's order."""
         wanted = set(names)
@@ -177,11 +187,27 @@ class FeatureSet:
 
 
 def read_feature_set(path: Path) -> FeatureSet:
-    """Read features/<set>.toml."""
+    """Read features/<set>.toml; with ``extends`` = another set's path, that set's features come first."""
+    return parse(_extended(path, ()), where=str(path))
+
+
+def _extended(path: Path, by: tuple[Path, ...]) -> dict[str, Any]:
     try:
-        return parse(read_toml(path), where=str(path))
+        table = read_toml(path)
     except ConfigError as error:
         raise FeatureSetError(str(error)) from error
+    other = table.pop("extends", None)
+    if other is None:
+        return table
+    if not isinstance(other, str):
+        raise FeatureSetError(f"{path}: extends = {other!r}", hint="name another set's file, such as 'lexical.toml'")
+    found = find(other, base=path.parent)
+    if found in (path, *by):
+        raise FeatureSetError(f"{path}: extends = {other!r} comes back to {found}", hint="extend a set that does not")
+    below = _extended(found, (path, *by))
+    own = table.get("feature", [])
+    features = [*below.get("feature", []), *own] if isinstance(own, list) else own
+    return {"analyzer": below.get("analyzer", "english"), **table, "feature": features}
 
 
 def load(path: Path) -> FeatureSet:

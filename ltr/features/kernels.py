@@ -47,8 +47,8 @@ LARGEST: Final = float(np.finfo(np.float32).max)
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def compiled(signature: str, *, reordered: bool = False) -> Callable[[F], F]:
-    """Compile a loop for these types alone, kept on disk and without the interpreter's lock.
+def compiled(signature: str | list[str], *, reordered: bool = False) -> Callable[[F], F]:
+    """Compile a loop for these types (or each of these) alone, kept on disk and without the interpreter's lock.
 
     ``reordered`` lets one row's own sum be taken in several lanes: the same bits for the same row wherever it stands, but
     perhaps others on another processor, as with numpy's einsum.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from ltr.features import exclusion, judged, lexical, listwise, product, query, salience, semantic, spelling
+from ltr.features import behavior, exclusion, judged, lexical, listwise, product, query, salience, semantic, spelling
 from ltr.features.params import Kind
 
 __all__ = ["KINDS"]
@@ -23,4 +23,5 @@ KINDS: Final[dict[str, Kind]] = (
     | listwise.KINDS
     | query.KINDS
     | judged.KINDS
+    | behavior.KINDS
 )

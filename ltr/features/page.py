@@ -48,6 +48,11 @@ missing = 0.0               # else NaN, which the ranker sees as missing
 "stem". Other queries are wanted whole, and their unwanted part is missing. The words that part a query are English
 ({words}) and known to the analyzers {known}.
 
+`rate` and `count` read a click log, of which the state keeps the counts by whole UTC day. A list sees the days before its
+own `as_of`, or the state's where it has none: no value changes with what is logged on that day or later. A feature that is
+to be learnt from must not count the clicks that its grades are made of: cut the log at a day, features before it, grades
+from it on. `ltr refresh` renews the counts of a bundle.
+
 A value is missing where the product is not in the catalogue, or the field is empty. No value is ever infinite.
 `also` takes {copies}, `as` the same; other features read the value itself. The state holds a field only in the forms that the set's kinds read.
 

@@ -27,6 +27,7 @@ __all__ = [
     "FieldParams",
     "Floats",
     "Form",
+    "Key",
     "Kind",
     "Offsets",
     "Params",
@@ -68,6 +69,23 @@ class Source:
         return "+".join(self.fields)
 
 
+@dataclass(frozen=True, order=True)
+class Key:
+    """What behaviour is counted by: nothing, or one or two of query, product and the value of a catalogue field.
+
+    >>> Key(("query", "field"), "brand").name
+    'query_brand'
+    """
+
+    parts: tuple[Literal["query", "product", "field"], ...] = ()
+    field: str = ""
+
+    @property
+    def name(self) -> str:
+        """As a person would call it."""
+        return "_".join(self.field if part == "field" else part for part in self.parts) or "all"
+
+
 class Params(BaseModel):
     """A kind without parameters; the root of those with."""
 
@@ -84,6 +102,11 @@ class Params(BaseModel):
     @property
     def reads(self) -> dict[str, str]:
         """Other features of the set that it reads, by the parameter that names them."""
+        return {}
+
+    @property
+    def counts(self) -> dict[Key, frozenset[str]]:
+        """Which behaviour the state must have counted, by which keys."""
         return {}
 
 

@@ -1,7 +1,8 @@
 """The state of a catalogue: all that features know of its products, worked out once.
 
-Built for one feature set: only the fields that it names are analysed and encoded. Saved as Parquet and NumPy arrays
-without pickle; vectors are memory-mapped when loaded. ``version`` follows from the content, ``as_of`` is the caller's.
+Built for one feature set: only the fields that it names are analysed and encoded, only the behaviour that it reads is
+counted. Saved as Parquet and NumPy arrays without pickle; vectors are memory-mapped when loaded. ``version`` follows from
+the content, ``as_of`` is the caller's.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from numpy.typing import NDArray
 
 from ltr.datasets import FieldType
 from ltr.errors import BundleError, DataError, FeatureSetError, suggestion
+from ltr.features import counts
+from ltr.features.counts import Behaviour
 from ltr.features.definition import FeatureSet
 from ltr.features.params import FORMS, Source
 from ltr.features.terms import Strings, Tokens, join, read, sentences, spell, tokenise
@@ -27,6 +30,8 @@ from ltr.frames import check
 from ltr.progress import bar
 
 if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
     from ltr.encoders import Encoder
 
 __all__ = ["Schema", "Sentences", "State", "build", "load"]
@@ -77,6 +82,7 @@ class State:
     vocabulary: Mapping[str, int]
     version: str
     as_of: str | None = None
+    behaviour: Behaviour | None = None  # what shoppers did before as_of
     _row: dict[str, int] = field(default_factory=dict, repr=False, compare=False)
     _made: dict[Hashable, Any] = field(default_factory=dict, repr=False, compare=False)
 
@@ -91,6 +97,11 @@ class State:
     def rows(self, product_ids: Sequence[str]) -> NDArray[np.int64]:
         """Row of each product; −1 for one that the catalogue lacks."""
         return np.fromiter(map(self._row.get, product_ids, repeat(-1)), np.int64, count=len(product_ids))
+
+    @property
+    def day(self) -> int:
+        """The UTC day of ``as_of``, since 1970-01-01."""
+        return counts.day(self.as_of or "")
 
     def once(self, key: Hashable, make: Callable[[], T]) -> T:
         """What ``make`` returns, worked out at the first call for this key and kept."""
@@ -119,6 +130,8 @@ class State:
             elif source.form == "sentences":
                 np.save(f"{stem}.vectors.npy", self.sentences[source.key].vectors)
                 np.save(f"{stem}.bounds.npy", self.sentences[source.key].bounds)
+        if self.behaviour is not None:
+            self.behaviour.save(directory / "behaviour")
         header = {"version": self.version, "as_of": self.as_of, **asdict(self.schema)}
         (directory / "state.json").write_text(json.dumps(header, indent=2) + "\n", encoding="utf-8")
 
@@ -131,8 +144,11 @@ def build(
     encoder: Encoder | None,
     vector_fields: Sequence[str] = (),
     as_of: str | None = None,
+    impressions: pl.LazyFrame | pl.DataFrame | None = None,
+    examination: ArrayLike | None = None,
+    behaviour: Behaviour | None = None,
 ) -> State:
-    """Analyse and encode a catalogue for a feature set.
+    """Analyse and encode a catalogue for a feature set, and count behaviour.
 
     Args:
         products: the catalogue.
@@ -140,10 +156,15 @@ def build(
         fields: type of each catalogue field.
         encoder: may be None where no vectors are asked for.
         vector_fields: text fields to encode besides those of the feature set.
-        as_of: the time that the catalogue stands for, ISO 8601; not read from a clock.
+        as_of: the time that the state stands for, ISO 8601; not read from a clock.
+        impressions: the log, for features of behaviour: what it tells of the days before ``as_of`` is counted.
+        examination: how likely each position is looked at, from the first on; for rates that are corrected.
+        behaviour: instead of a log: what was counted before.
 
     Raises:
-        FeatureSetError: a feature names a field that the catalogue lacks, or one of another type.
+        FeatureSetError: a feature names a field that the catalogue lacks, or one of another type; or it is corrected for
+            an examination that is not given.
+        DataError: a log without ``as_of``, or without a column that is counted.
     """
     products = check(products, "products")
     _check_fields(feature_set, products, fields)
@@ -153,11 +174,22 @@ def build(
     vocabulary: dict[str, int] = {}
     tokens = _tokens(products, sources, feature_set.analyzer, vocabulary)
     strings = {source.key: spell(read(products, source.fields)) for source in sources if source.form == "strings"}
+    if feature_set.counts and (impressions is not None or behaviour is not None):
+        if as_of is None:
+            raise DataError("a log is counted up to a time, which is not given", hint="give as_of, such as 2024-05-01")
+        counts.day(as_of)
+        if impressions is not None:
+            from ltr.features.counting import build_counts
+
+            behaviour = build_counts(
+                impressions, examination=examination, wanted=feature_set, as_of=as_of, products=products
+            )
     vectors, told = _vectors(products, sources, encoder), _sentences(products, sources, encoder)
     return State(
         products, schema, tokens, strings, _numbers(products, sources), vectors, told, _encoded(products, sources),
         vocabulary,
-        version=_version(products, schema, encoder.digest if encoder and (vectors or told) else ""), as_of=as_of,
+        version=_version(products, schema, encoder.digest if encoder and (vectors or told) else "", behaviour),
+        as_of=as_of, behaviour=behaviour,
     )  # fmt: skip
 
 
@@ -193,6 +225,7 @@ def load(directory: Path) -> State:
         return State(
             products, schema, tokens, strings, _numbers(products, sources), vectors, told, _encoded(products, sources),
             vocabulary, version=header["version"], as_of=header["as_of"],
+            behaviour=counts.load(directory / "behaviour") if (directory / "behaviour").is_dir() else None,
         )  # fmt: skip
     except (OSError, EOFError, KeyError, TypeError, ValueError, pl.exceptions.PolarsError) as error:
         raise BundleError(
@@ -286,9 +319,11 @@ def _vectors_of(texts: Sequence[str], source: Source, encoder: Encoder | None) -
     return np.ascontiguousarray(encoder.encode(texts), dtype=np.float32)
 
 
-def _version(products: pl.DataFrame, schema: Schema, encoder: str) -> str:
-    """SHA-256 of the catalogue's content, how it was analysed, and what encoded it."""
+def _version(products: pl.DataFrame, schema: Schema, encoder: str, behaviour: Behaviour | None) -> str:
+    """SHA-256 of the catalogue's content, how it was analysed, what encoded it, and what was counted."""
     digest = hashlib.sha256(f"{schema.digest} {encoder} {products.columns}\n".encode())
     for start in range(0, products.height, _ROWS_HASHED_AT_ONCE):
         digest.update(products.slice(start, _ROWS_HASHED_AT_ONCE).write_ndjson().encode())
+    if behaviour is not None:
+        digest.update(behaviour.digest.encode())
     return digest.hexdigest()

@@ -25,8 +25,8 @@ PREFIX: Final = "transfer_"
 def joined(ours: FeatureSet, theirs: FeatureSet, *, fields: Mapping[str, str], there: Collection[str]) -> FeatureSet:
     """Our features, then theirs under names that begin with PREFIX.
 
-    What depends on their engine or on their judged queries, and what reads a field that is mapped to "", is left out: a
-    ranker takes it as missing.
+    What depends on their engine, their judged queries or their shoppers, and what reads a field that is mapped to "", is left
+    out: a ranker takes it as missing.
 
     Args:
         ours: the set of this catalogue.
@@ -56,7 +56,8 @@ def joined(ours: FeatureSet, theirs: FeatureSet, *, fields: Mapping[str, str], t
             hint=f"it reads {', '.join(read)}",
         )
     gone = {name for name, ours_ in fields.items() if not ours_}
-    left_out = {f.name for f in theirs.features if f.kind == "match" or _fields(f) & gone} | set(theirs.learnt)
+    left_out = {f.name for f in theirs.features if f.kind == "match" or f.params.counts or _fields(f) & gone}
+    left_out |= set(theirs.learnt)
     while more := {f.name for f in theirs.features if left_out & set(f.params.reads.values())} - left_out:
         left_out |= more
     tables = [_renamed(feature, fields) for feature in theirs.features if feature.name not in left_out]

@@ -1,7 +1,9 @@
-"""LambdaMART and XE-NDCG by LightGBM (Burges, MSR-TR-2010-82; Bruch et al., WWW 2021; Ke et al., NeurIPS 2017).
+"""LambdaMART, XE-NDCG and pointwise regression by LightGBM (Burges, MSR-TR-2010-82; Bruch et al., WWW 2021; Ke et al., NeurIPS 2017).
 
 ``lambdarank`` weighs each pair of a list by the nDCG that swapping it would change, under the table of gains; the loss
-of ``rank_xendcg`` has gains of its own (2^grade), so there the table serves only to stop. One seed makes one forest,
+of ``rank_xendcg`` has gains of its own (2^grade), so there the table serves only to stop; ``regression`` is the squared error
+of the gain, product by product. With ``position`` the score of a pair of ``lambdarank`` has a term of the place that the
+product was shown at, which the ranker does not keep. One seed makes one forest,
 whatever the number of threads: histograms are summed by column, each in one thread. Parameters of the library pass
 through ``config.parameters`` under LightGBM's names or aliases, except those that the experiment decides elsewhere.
 """
@@ -15,7 +17,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
@@ -39,7 +41,7 @@ try:
 except ImportError as error:
     raise MissingExtraError("lightgbm", "train") from error
 
-__all__ = ["LightGBMRanker", "check", "fit", "parameters", "restore"]
+__all__ = ["LightGBMRanker", "boosted", "check", "fit", "parameters", "restore"]
 
 _log = logging.getLogger(__name__)
 
@@ -145,6 +147,9 @@ def fit(
     chosen = parameters(config, features=features, gains=table, cutoff=cutoff, rows=len(judged.grades))
     curve: list[float] = []
     _try(chosen, judged, features, told=checks.told(config))
+    _check_position(config, judged)
+    if config.objective == "regression":
+        chosen["objective"] = _squared_error(judged, table)
     with _explained("the data"), bar("fitting", total=rounds) as advance:
 
         def record(env: lightgbm.callback.CallbackEnv) -> None:
@@ -152,7 +157,7 @@ def fit(
             advance(1)
 
         start = begin(config.start, judged, features)
-        fitting = _dataset(judged, features, start=start)
+        fitting = _dataset(judged, features, start=start, position=config.position)
         # After `record`, which must see the last round too: stopping leaves the loop at once.
         stop = lightgbm.early_stopping(config.patience, verbose=False)
         booster = lightgbm.train(
@@ -171,6 +176,57 @@ def fit(
     forest = LightGBMRanker(tuple(features), best, text)
     ranker = forest if start is None else Started(forest, start)
     return Fitted(ranker, best, curve, time.perf_counter() - started, dropped)
+
+
+def boosted(
+    config: RankerConfig,
+    matrix: NDArray[np.float32],
+    gradient: Callable[[NDArray[np.float64]], tuple[NDArray[np.float64], NDArray[np.float64]]],
+    *,
+    features: Sequence[str],
+    start: float,
+    rounds: int,
+    dev: tuple[NDArray[np.float32], Callable[[NDArray[np.float64]], float]] | None = None,
+) -> tuple[Callable[[NDArray[np.float32]], NDArray[np.float64]], int]:
+    """Trees that follow a gradient of the caller's, and how many rounds of them.
+
+    Args:
+        config: seed, patience, monotone directions, LightGBM's own parameters.
+        matrix: rows to fit on.
+        gradient: scores of all rows -> first and second derivatives of the loss.
+        features: the columns' names.
+        start: the score of every row before the first tree.
+        rounds: at most.
+        dev: other rows, and their loss by their scores: fitting stops when it no longer falls.
+    """
+    chosen = parameters(config, features=features, gains=np.array([0.0, 1.0]), cutoff=10, rows=len(matrix))
+    chosen |= {"objective": lambda scores, _data: gradient(scores), "metric": "none"}
+    chosen.pop("lambdarank_truncation_level", None)
+
+    def data(rows: NDArray[np.float32], reference: lightgbm.Dataset | None = None) -> lightgbm.Dataset:
+        nothing = np.zeros(len(rows), dtype=np.float32)
+        return lightgbm.Dataset(rows, label=nothing, init_score=np.full(len(rows), start), reference=reference)
+
+    with _explained("the data"), bar("fitting clicks", total=rounds) as advance:
+        fitting = data(matrix)
+        callbacks: list[Callable[..., None]] = [lambda _env: advance(1)]
+        if dev is not None:
+            callbacks.append(lightgbm.early_stopping(config.patience, verbose=False))
+        booster = lightgbm.train(
+            chosen,
+            fitting,
+            num_boost_round=rounds,
+            valid_sets=[] if dev is None else [data(dev[0], fitting)],
+            feval=None if dev is None else lambda scores, _data: ("loss", dev[1](scores), False),
+            callbacks=callbacks,
+        )
+    best = booster.best_iteration if booster.best_iteration > 0 else booster.current_iteration()
+
+    def predict(rows: NDArray[np.float32]) -> NDArray[np.float64]:
+        scores: NDArray[np.float64] = booster.predict(rows, num_iteration=best, raw_score=True)
+        return start + scores
+
+    return predict, best
 
 
 def check(config: RankerConfig, *, features: Sequence[str]) -> None:
@@ -221,6 +277,34 @@ def parameters(
     return defaults | own | decided
 
 
+def _check_position(config: RankerConfig, lists: Lists) -> None:
+    if config.position and config.objective != "lambdarank":
+        raise RankerError(
+            f"ranker.position with objective {config.objective!r}", hint="a term of the position is lambdarank's"
+        )
+    if config.position and lists.positions is None:
+        raise RankerError(
+            "ranker.position: the pairs do not say where each product was shown",
+            hint="fit on searches from a click log",
+        )
+
+
+Gradient = Callable[[NDArray[np.float64], lightgbm.Dataset], tuple[NDArray[np.float64], NDArray[np.float64]]]
+
+
+def _squared_error(lists: Lists, table: NDArray[np.float64]) -> Gradient:
+    """Half the squared error of the gain ÷ the greatest gain; LightGBM's own would be that of the grade."""
+    wanted = (table / table.max())[lists.grades]
+    weights = np.ones(len(wanted)) if lists.weights is None else lists.weights.astype(np.float64)
+
+    def gradient(
+        scores: NDArray[np.float64], _data: lightgbm.Dataset
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        return weights * (scores - wanted), weights
+
+    return gradient
+
+
 @cache
 def _names() -> dict[str, str]:
     """Every name and alias of a parameter -> its name, by the C interface (Python has no public list of them)."""
@@ -262,6 +346,7 @@ def _dataset(
     *,
     reference: lightgbm.Dataset | None = None,
     start: Start | None = None,
+    position: bool = False,
 ) -> lightgbm.Dataset:
     return lightgbm.Dataset(
         lists.matrix,
@@ -270,6 +355,7 @@ def _dataset(
         # Evaluation counts every query once, so dev does too.
         weight=lists.weights if reference is None else None,
         group=lists.sizes,
+        position=lists.positions if position else None,
         feature_name=list(features),
         categorical_feature=[],
         reference=reference,

@@ -43,13 +43,14 @@ _NEEDS: Final = {
 
 @dataclass(frozen=True)
 class Lists:
-    """The kept rows: list i has sizes[i] of them; weights is None where all are 1."""
+    """The kept rows: list i has sizes[i] of them; weights is None where all are 1, positions where none are given."""
 
     matrix: NDArray[np.float32]
     grades: NDArray[np.int32]
     weights: NDArray[np.float32] | None
     sizes: NDArray[np.int64]
     dropped: dict[str, int]
+    positions: NDArray[np.int32] | None = None
 
 
 def to_fit_on(
@@ -121,7 +122,7 @@ def judged_lists(
     _check_finite(used, features, split)
     weights = _weights(used, split)
     matrix = used.select(pl.col(list(features)).cast(pl.Float32)).to_numpy()
-    return Lists(matrix, grades[rows].astype(np.int32), weights, counts[kept], dropped)
+    return Lists(matrix, grades[rows].astype(np.int32), weights, counts[kept], dropped, _positions(used))
 
 
 def padded(sizes: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
@@ -217,6 +218,13 @@ def _check_lengths(lists: Groups, counts: NDArray[np.int64], longest: int) -> No
             f"the list of query {lists.keys[row]!r} has {counts[row]:,} judged products, more than {longest:,}",
             hint="rerank fewer: set candidates.from = 'retrieval' and lower candidates.depth",
         )
+
+
+def _positions(pairs: pl.DataFrame) -> NDArray[np.int32] | None:
+    """Where each row was shown, 1 = top; None unless all rows say."""
+    if "position" not in pairs.columns or pairs["position"].null_count():
+        return None
+    return pairs["position"].to_numpy().astype(np.int32)
 
 
 def _weights(pairs: pl.DataFrame, split: str) -> NDArray[np.float32] | None:

@@ -2,6 +2,8 @@
 
     lexical(q, p) = Σ_field weight · BM25_field(q, p)        (``ltr.text.bm25``: Lucene's formula, k₁ 1.2, b 0.75)
 
+or, with ``combine = "best"``, the greatest instead of the sum (Elasticsearch's best_fields).
+
 With vectors there are two lists, fused by rank (``fusion.reciprocal_ranks``). ``retrieve`` takes the best max(depth, 100)
 products of each: those with a lexical score above 0, and those by cosine, exact over the whole catalogue; a product without a
 vector (zero or not finite) is in no cosine list. So every depth up to 100 is the beginning of one and the same list.
@@ -22,7 +24,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 import polars as pl
@@ -52,6 +54,7 @@ class Embedded:
     product_ids: pl.Series
     fields: Mapping[str, float]
     match: Mapping[str, str]
+    combine: Literal["sum", "best"]
     _analyzer: Analyzer
     _rows: Mapping[str, int]
     _postings: Mapping[str, Postings]
@@ -120,7 +123,11 @@ class Embedded:
     def _lexical(self, by_field: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float32]:
         total = np.zeros(len(self.product_ids), dtype=np.float32)
         for field, weight in self.fields.items():
-            total += np.float32(weight) * by_field[field]
+            scores = np.float32(weight) * by_field[field]
+            if self.combine == "best":
+                np.maximum(total, scores, out=total)
+            else:
+                total += scores
         return total
 
     def _encoded(self, texts: Sequence[str]) -> Sequence[NDArray[np.float32] | None]:
@@ -142,6 +149,7 @@ def build(
     match: Mapping[str, str],
     vectors: NDArray[np.float32] | None,
     encoder: Encoder | None,
+    combine: Literal["sum", "best"] = "sum",
 ) -> Embedded:
     """Index a catalogue.
 
@@ -152,6 +160,7 @@ def build(
         match: match feature -> the field whose BM25 score it is.
         vectors: one row a product, in the products' order; needs the encoder that made them, for the queries.
         encoder: None exactly where vectors is None.
+        combine: what becomes of the fields' scores.
 
     Raises:
         ConfigError: a field that the catalogue lacks or that is no text, a weight out of bounds, an unknown analyzer,
@@ -177,6 +186,7 @@ def build(
         product_ids=product_ids,
         fields=dict(fields),
         match=dict(match),
+        combine=combine,
         _analyzer=terms,
         _rows={product: row for row, product in enumerate(product_ids.to_list())},
         _postings=postings,

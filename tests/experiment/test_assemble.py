@@ -3,9 +3,10 @@
 import polars as pl
 import pytest
 
+from ltr.config import parse
 from ltr.datasets import Dataset
-from ltr.errors import ConfigError, JudgmentError
-from ltr.experiment.assemble import audit, check_grades, known, labelled
+from ltr.errors import ConfigError, FeatureSetError, JudgmentError
+from ltr.experiment.assemble import audit, check_grades, chosen_features, known, labelled
 from ltr.experiment.rows import SingleFeature, best_feature, by_feature, by_retrieval
 from ltr.features import definition
 from ltr.frames import check
@@ -127,3 +128,26 @@ def test_a_vector_field_that_is_no_text_is_refused(tmp_path):
     table = {"name": "tiny", "feature": [{"name": "t", "kind": "bm25", "field": "title"}]}
     with pytest.raises(ConfigError, match=r"'titel' is not a text field.*did you mean 'title'"):
         _vector_field(experiment, dataset(GRADED), definition.parse(table))
+
+
+def test_an_experiment_can_do_without_features_of_its_set(tmp_path):
+    (tmp_path / "set.toml").write_text(
+        'name = "own"\n[[feature]]\nname = "cover"\nkind = "coverage"\nfield = "title"\nalso = ["relative"]\n'
+        '[[feature]]\nname = "exact"\nkind = "exact"\nfield = "title"\n',
+        encoding="utf-8",
+    )
+
+    def names(*leave_out):
+        table = {
+            "name": "own",
+            "data": {"source": "shop"},
+            "features": {"set": "set.toml", "leave_out": list(leave_out)},
+        }
+        return chosen_features(parse(table), base=tmp_path).names
+
+    assert names() == ("cover", "cover_relative", "exact")
+    assert names("cover_relative") == ("cover", "exact")
+    with pytest.raises(ConfigError, match=r"leave_out names 'exat'; did you mean 'exact'"):
+        names("exat")
+    with pytest.raises(FeatureSetError, match="names feature 'cover', which the set does not have"):
+        names("cover")

@@ -14,9 +14,10 @@ def rows(value):
     )
 
 
-def result(value, **also):
+def result(value, *, recovered=None, **also):
     return Result(
         experiment="demo", bundle="", run_id=None, tracking_uri="", table=rows(value), also={k: rows(v) for k, v in also.items()},
+        recovered=recovered or {},
         scale="binary", gains="linear", empty="skip", rel=1, rounds=5, fitted={}, verdict="", warnings=(), notes=(), dropped={}, test_reads=1, seconds={},
     )  # fmt: skip
 
@@ -47,6 +48,28 @@ def test_accepting_again_keeps_tolerance_and_minimum(tmp_path):
     expectation.accept(path, result(0.8), name="demo")
     figure = expectation.read(path).test["lightgbm"]["nDCG@10"]
     assert (figure.value, figure.tolerance, figure.minimum) == (0.8, 0.01, 0.4)
+
+
+def test_the_share_won_back_is_a_figure_of_its_row(tmp_path):
+    def shares(share):
+        return {"methods": {"lightgbm": {"share": share}}}
+
+    path = tmp_path / "expected.toml"
+    expectation.accept(path, result(0.8, recovered=shares(0.87)), name="demo")
+    expected = expectation.read(path)
+    assert expected.test["lightgbm"]["recovered"].value == 0.87
+    near, far, gone = (
+        expectation.check(expected, result(0.8, recovered=share))[-1] for share in (shares(0.84), shares(0.7), None)
+    )
+    assert near.name == "test.lightgbm.recovered"
+    assert (near.ok, far.ok, gone.ok, gone.found) == (True, False, False, None)
+
+
+def test_no_gap_is_no_figure(tmp_path):
+    path = tmp_path / "expected.toml"
+    told = {"methods": {"lightgbm": {"share": float("nan")}}}
+    expectation.accept(path, result(0.8, recovered=told), name="demo")
+    assert "recovered" not in expectation.read(path).test["lightgbm"]
 
 
 def test_a_figure_that_is_none_is_named(tmp_path):

@@ -33,8 +33,8 @@ def made(tmp_path):
 def test_a_figure_that_was_not_reached_is_said_so(tmp_path):
     text = page.page(made(tmp_path))
     assert "- `demo`: Why?" in text
-    assert "| demo | lightgbm | 0.9100 |  |  | nDCG@10 ≥ 0.92: not met | `ltr reproduce demo` |" in text
-    assert "| demo, genre kept together | lightgbm | 0.9300 |  |  | nDCG@10 ≥ 0.92: met |" in text
+    assert "| demo | lightgbm | 0.9100 |  |  |  | nDCG@10 ≥ 0.92: not met | `ltr reproduce demo` |" in text
+    assert "| demo, genre kept together | lightgbm | 0.9300 |  |  |  | nDCG@10 ≥ 0.92: met |" in text
     assert "| W | 2 s | ≤ 1 s: not met | M, 2026-01-01 | `make bench BENCH=speed` |" in text
 
 

@@ -85,6 +85,13 @@ EVERY_KIND = [
     {"kind": "query_mean_idf", "field": "title"},
     {"kind": "query_max_idf", "field": "tags"},
     {"name": "title_match", "kind": "match", "field": "title"} | COPIES,
+    {"kind": "count", "of": "impressions"} | COPIES,
+    {"kind": "count", "by": "query_product", "window": 7},
+    {"kind": "count", "by": "field", "field": "brand", "half_life": 3},
+    {"kind": "rate", "of": "purchases", "as": "zscore"},
+    {"kind": "rate", "by": "query_product", "window": 30, "half_life": 7.5, "corrected": True},
+    {"kind": "rate", "by": "query", "smoothing": 0},
+    {"kind": "rate", "by": "field_query", "field": "tags"},
 ]
 FEATURES = parse(
     {
@@ -114,6 +121,16 @@ WORDS = [
     "ı",
     "ﬁ",
 ]
+LOG = pl.DataFrame(
+    [
+        (f"s{at}", WORDS[at % 5], f"p{at % 4}", 1 + at % 7, f"2024-02-{1 + at % 28:02}", at % 3 == 0, at % 6 == 0)
+        for at in range(120)
+    ],
+    schema=["search_id", "query", "product_id", "position", "shown_at", "clicked", "purchase"],
+    orient="row",
+).with_columns(pl.col("shown_at").str.to_datetime("%Y-%m-%d", time_zone="UTC"))
+LOGGED = {"impressions": LOG, "examination": [1.0, 0.5, 0.3], "as_of": "2024-02-20"}
+
 texts = st.lists(st.sampled_from(WORDS) | st.text(max_size=6), max_size=5).map(" ".join)
 products = st.fixed_dictionaries(
     {
@@ -137,7 +154,7 @@ def searches(draw):
     if draw(st.booleans()):
         lists.append((lists[0][0], draw(st.permutations(lists[0][1]))))
     frame = pl.DataFrame([{"product_id": f"p{n}"} | row for n, row in enumerate(shop)], schema=TYPES)
-    return state.build(frame, FEATURES, fields=FIELDS, encoder=ENCODER), lists
+    return state.build(frame, FEATURES, fields=FIELDS, encoder=ENCODER, **LOGGED), lists
 
 
 def score(product_id):
@@ -229,7 +246,7 @@ def test_a_state_that_was_saved_gives_the_same_bits(tmp_path_factory, search):
 
 def test_threads_that_share_a_new_state_see_the_same_bits(catalogue, fields):
     titles = ({"title": f"iron man {number}", "price": float(number)} for number in range(40))
-    built = state.build(catalogue(*titles), FEATURES, fields=fields, encoder=ENCODER)
+    built = state.build(catalogue(*titles), FEATURES, fields=fields, encoder=ENCODER, **LOGGED)
     ids = built.products["product_id"].to_list()
     with ThreadPoolExecutor(4) as pool:
         found = list(pool.map(lambda number: bits(online(built, f"iron {number % 3}", ids)), range(12)))
@@ -237,7 +254,7 @@ def test_threads_that_share_a_new_state_see_the_same_bits(catalogue, fields):
 
 
 def test_an_unknown_product_has_nothing_but_what_the_query_has(catalogue, fields):
-    built = state.build(catalogue({"title": "iron man"}), FEATURES, fields=fields, encoder=ENCODER)
+    built = state.build(catalogue({"title": "iron man"}), FEATURES, fields=fields, encoder=ENCODER, **LOGGED)
     found = online(built, "iron 3", ["nobody"])[0]
     values = list(zip(FEATURES.features, found, strict=True))
     mean = {feature.name: value for feature, value in values if "zscore" in (feature.kind, feature.form)}
@@ -245,7 +262,7 @@ def test_an_unknown_product_has_nothing_but_what_the_query_has(catalogue, fields
     there = {feature.name for feature, value in values if feature.name not in mean and not math.isnan(value)}
     kinds = {feature.kind for feature in FEATURES.features if feature.name in there}
     assert kinds == {"query_length", "query_has_digit", "query_mean_idf", "query_max_idf", "match", "relative",
-                     "rank_in_list", "bm25"}  # fmt: skip
+                     "rank_in_list", "bm25", "rate"}  # fmt: skip
     assert {feature.name for feature in FEATURES.features if feature.kind == "bm25"} & there == {"f3"}, "missing = 0.0"
 
 
@@ -292,7 +309,7 @@ def test_candidates_that_are_no_lists_are_refused(catalogue, feature_set, fields
 
 
 def test_no_candidates_make_an_empty_matrix(catalogue, fields):
-    built = state.build(catalogue({"title": "iron"}), FEATURES, fields=fields, encoder=ENCODER)
+    built = state.build(catalogue({"title": "iron"}), FEATURES, fields=fields, encoder=ENCODER, **LOGGED)
     assert online(built, "iron", []).shape == (0, len(FEATURES.names))
     none = compute.matrix(
         FEATURES, built, [], [], np.zeros(1, np.int64), match={"title_match": np.empty(0, np.float32)},

@@ -185,3 +185,44 @@ def test_a_path_to_nothing_says_where_it_looked_and_what_there_is(tmp_path, monk
     monkeypatch.chdir(tmp_path)
     with pytest.raises(FeatureSetError, match=r"neither at .*base.* nor at .*; did you mean 'features/movies\.toml'\?"):
         find("features/movie.toml", base=tmp_path / "base")
+
+
+def sets(tmp_path, **texts):
+    for name, text in texts.items():
+        (tmp_path / f"{name}.toml").write_text(text, encoding="utf-8")
+    return tmp_path
+
+
+COVER = '[[feature]]\nname = "cover"\nkind = "coverage"\nfield = "title"\n'
+EXACT = '[[feature]]\nname = "exact"\nkind = "exact"\nfield = "title"\n'
+
+
+def test_a_set_that_extends_another_has_its_features_first_and_its_analyzer(tmp_path):
+    home = sets(
+        tmp_path,
+        below=f'name = "below"\nanalyzer = "standard"\n{COVER}',
+        above=f'name = "above"\nextends = "below.toml"\n{EXACT}',
+    )
+    found = read_feature_set(home / "above.toml")
+    assert (found.name, found.analyzer, found.names) == ("above", "standard", ("cover", "exact"))
+
+
+def test_a_name_of_the_extended_set_is_taken(tmp_path):
+    home = sets(tmp_path, below=f'name = "below"\n{COVER}', above=f'name = "above"\nextends = "below.toml"\n{COVER}')
+    with pytest.raises(FeatureSetError, match=r"feature 'cover' occurs more than once"):
+        read_feature_set(home / "above.toml")
+
+
+@pytest.mark.parametrize(
+    ("extends", "said"),
+    {
+        "itself": ('"above.toml"', "comes back to"),
+        "nothing": ('"blow.toml"', "blow.toml"),
+        "a number": ("3", "extends = 3"),
+    }.values(),
+    ids=["itself", "nothing", "a number"],
+)
+def test_a_set_cannot_extend(tmp_path, extends, said):
+    home = sets(tmp_path, above=f'name = "above"\nextends = {extends}\n{COVER}')
+    with pytest.raises(FeatureSetError, match=said):
+        read_feature_set(home / "above.toml")

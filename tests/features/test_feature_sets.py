@@ -1,3 +1,4 @@
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +14,21 @@ FEATURES = Path(__file__).parents[2] / "features"
 CATALOGUES = {
     "movie_search": msrd.FIELDS,
     "product_search": shop.FIELDS,
+    "product_behavior": shop.FIELDS,
     "esci_search": esci.FIELDS,
     "lexical": {"title": "text"},
 }
+LOG = pl.DataFrame(
+    {
+        "query": ["red shoe", "Red Shoe"],
+        "product_id": ["p0", "p1"],
+        "position": [1, 2],
+        "clicked": [True, False],
+        "purchase": [True, False],
+        "shown_at": [datetime(2024, 5, 1, tzinfo=UTC)] * 2,
+    }
+)
+LOGGED = {"impressions": LOG, "examination": [1.0, 0.5], "as_of": "2024-05-02"}
 NUMBERS = {"number": pl.Float64(), "boolean": pl.Boolean()}
 
 
@@ -43,7 +56,8 @@ def test_a_shipped_set_fits_its_catalogue_and_yields_finite_values_or_missing_on
         ],
         schema={"product_id": pl.String, **types},
     ).with_columns(title=pl.Series(["Red Shoe", "Hat"]))
-    built = state.build(products, wanted, fields=fields, encoder=HashingEncoder())
+    log = LOGGED if wanted.counts else {}
+    built = state.build(products, wanted, fields=fields, encoder=HashingEncoder(), **log)
     match = {feature: [1.0, 2.0] for feature in wanted.match}
     asked = {"match": match, "encoder": HashingEncoder(), "memory": remembered("p0").on(built)}
     found = compute.online("red shoe", ["p0", "p1"], wanted, built, **asked)
@@ -52,7 +66,7 @@ def test_a_shipped_set_fits_its_catalogue_and_yields_finite_values_or_missing_on
     assert found[0, bm25] > 0
 
 
-@pytest.mark.parametrize("name", ["movie_search", "product_search", "esci_search"])
+@pytest.mark.parametrize("name", ["movie_search", "product_search", "product_behavior", "esci_search"])
 def test_the_first_cosine_is_the_titles_which_the_comparison_takes_as_semantic_search(name):
     wanted = read_feature_set(FEATURES / f"{name}.toml")
     first = next(feature for feature in wanted.features if feature.kind == "cosine")

@@ -350,3 +350,55 @@ def read_svmlight(path: Path, features: list[str]) -> pl.DataFrame:
         "weight": np.ones(len(lines), dtype=np.float32),
     }
     return pl.DataFrame(keys).hstack(pl.DataFrame(rows, schema=features))
+
+
+def test_regression_is_lightgbms_own_squared_error_of_the_gain():
+    ours = fit(
+        dev_pairs=None, objective="regression", rounds=30, learning_rate=0.1, bagging_freq=0, feature_fraction=1.0
+    )
+    matrix = FIT.select(FEATURES).to_numpy()
+    target = (GAINS / GAINS.max())[FIT["grade"].cast(pl.Int64).to_numpy()]
+    data = lightgbm.Dataset(matrix, label=target)
+    chosen = {"objective": "regression", "learning_rate": 0.1, "verbosity": -1, "boost_from_average": False}
+    theirs = lightgbm.train(
+        chosen | {"deterministic": True, "seed": 7, "force_col_wise": True, "min_data_in_leaf": 7}, data, 30
+    )
+    assert ours.ranker.predict(matrix) == pytest.approx(theirs.predict(matrix), abs=1e-5)
+
+
+def test_regression_weighs_each_product_by_its_confidence():
+    doubtful = FIT.with_columns(weight=pl.when(pl.col("grade") > 1).then(0.01).otherwise(1.0).cast(pl.Float32))
+    sure, unsure = (
+        fit(pairs, None, objective="regression").ranker.predict(DEV.select(FEATURES).to_numpy())
+        for pairs in (FIT, doubtful)
+    )
+    assert unsure.mean() < sure.mean()
+
+
+def searches(seed: int = 3) -> pl.DataFrame:
+    """Lists in an order that says nothing, clicked by place and by usefulness."""
+    pairs = shop(400, seed=seed)
+    rng = np.random.default_rng(seed)
+    position = np.tile(np.arange(1, 13), 400)
+    clicked = rng.random(len(position)) < (1 / position) * (0.1 + 0.9 * (pairs["grade"].to_numpy() > 1))
+    return pairs.with_columns(
+        pl.col("query_id").alias("search_id"),
+        position=pl.Series(position, dtype=pl.UInt16),
+        grade=pl.Series(clicked, dtype=pl.Float32),
+        noise=pl.Series(position, dtype=pl.Float32) * -1,  # what the place alone could be learnt by
+    )
+
+
+def test_a_term_of_the_position_takes_the_positions_share_of_the_clicks():
+    log, gains = searches(), np.array([0.0, 1.0])
+    bare = fit(log, None, gains=gains, rounds=60).ranker.importance()
+    termed = fit(log, None, gains=gains, rounds=60, position=True).ranker.importance()
+    share = {name: by["noise"] / sum(by.values()) for name, by in {"bare": bare, "termed": termed}.items()}
+    assert share["termed"] < 0.9 * share["bare"]
+
+
+def test_a_term_of_the_position_needs_positions_and_lambdarank():
+    with pytest.raises(RankerError, match=r"do not say where each product was shown; fit on searches"):
+        fit(position=True)
+    with pytest.raises(RankerError, match=r"position with objective 'rank_xendcg'"):
+        fit(searches(), None, gains=np.array([0.0, 1.0]), position=True, objective="rank_xendcg")

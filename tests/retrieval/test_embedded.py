@@ -104,6 +104,14 @@ def test_lexical_retrieval_is_the_weighted_sum_of_bm25_over_what_matches(shop, q
 
 
 @given(shops(), TEXTS)
+def test_the_best_fields_score_can_stand_for_all(shop, query):
+    each = [by_hand(shop, query, {field: weight}) for field, weight in FIELDS.items()]
+    expected = {product: best for product in each[0] if (best := max(by[product] for by in each)) > 0}
+    run = engine(shop, combine="best").retrieve(asked(query), depth=100)
+    assert dict(run.select("product_id", "score").iter_rows()) == pytest.approx(expected, rel=FLOAT32)
+
+
+@given(shops(), TEXTS)
 def test_match_columns_are_the_bm25_of_one_field_and_nan_without_a_match(shop, query):
     run = engine(shop).score(pair(query, *shop["product_id"]))
     for feature, field in MATCH.items():
