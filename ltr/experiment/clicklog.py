@@ -154,13 +154,17 @@ def judged_by_clicks(log: ClickLog, model: str, *, scale: Scale) -> pl.DataFrame
 def _read(experiment: Experiment, dataset: Dataset, *, base: Path, cache: Path) -> ClickLog:
     from ltr.judgments.filters import filters
     from ltr.judgments.impressions import read_log
-    from ltr.judgments.mapping import read_mapping
+    from ltr.judgments.mapping import LogMapping, read_mapping
 
     judgments = experiment.judgments
     spilled = _spilled(cache)
+    path = base / str(judgments.log)
     mapping = read_mapping(base / judgments.mapping) if judgments.mapping else None
+    if mapping is None and (path.suffix == ".parquet" or (path.is_dir() and any(path.rglob("*.parquet")))):
+        # Impressions already; but a ranker must not learn from robots, so they pass the filters too.
+        mapping = LogMapping(shape="shown")
     chosen = filters(judgments.filters, where="[judgments.filters]")
-    log = read_log(base / str(judgments.log), mapping=mapping, filters=chosen, directory=spilled.path)
+    log = read_log(path, mapping=mapping, filters=chosen, directory=spilled.path)
     impressions = _of_ours(log.scan(), dataset) if dataset.queries.height else log.scan()
     return ClickLog(impressions, None, tuple(log.report.sentences()), spilled=spilled)
 
@@ -229,9 +233,15 @@ def _season(
 
 
 def _of_ours(impressions: pl.LazyFrame, dataset: Dataset) -> pl.LazyFrame:
-    """Under the dataset's query_ids: a reader names a query by its text, and two queries of one text both have its clicks."""
+    """Under the dataset's query_ids, where the log has others.
+
+    A reader names a query by its text, and two queries of one text both have its clicks.
+    """
     from ltr.judgments.impressions import query_key
 
+    own = dataset.queries.select("query_id").lazy()
+    if impressions.join(own, on="query_id", how="semi").head(1).collect().height:
+        return impressions.join(own, on="query_id", how="semi")
     named = dataset.queries.select(
         pl.col("query").map_elements(query_key, return_dtype=pl.String).alias("query_id"), ours="query_id"
     )

@@ -31,6 +31,7 @@ FOLDS: Final = 4
 # Searches that a query counts for at most where attraction is fitted to features: beyond them its clicks say more of its own
 # products, which is the posterior's part, than of other queries'. Of 5, 20, 100 and no bound, 20 was best on two other shops.
 _SEARCHES: Final = 20.0
+_PLACE: Final = "mean position"
 # Of the pairs: fewer that stood at two places are the exceptions of one ranking.
 _TIED: Final = 0.05
 _TOP: Final = 5
@@ -65,6 +66,10 @@ class Debiased:
         ``examination`` is that which a surer method has found; None = learnt with the attraction.
         """
         fit, dev = _Shown.of(fit_pairs, counts, features), _Shown.of(dev_pairs, counts, features)
+        if examination is not None:
+            # Where a product stood says what the production ranker thought of it, which our features may not know. That can be
+            # told from examination only where the latter is known.
+            fit, dev, features = fit.placed(), dev.placed(), (*features, _PLACE)
         folds = np.array([_fold(query_id) for query_id in fit.pairs["query_id"]])
         bounded = fit.bounded()
         whole = fit_attraction(
@@ -111,6 +116,13 @@ class _Shown:
         )
         matrix = shown.select(features).to_numpy().astype(np.float32, copy=False)
         return cls(shown.select("query_id", "product_id"), matrix, tallies)
+
+    def placed(self) -> _Shown:
+        """With the mean position that each pair was shown at as one more column."""
+        count = len(self.matrix)
+        each = np.bincount(self.tallies.pair, self.tallies.shown * self.tallies.position, minlength=count)
+        mean = each / np.maximum(np.bincount(self.tallies.pair, self.tallies.shown, minlength=count), 1.0)
+        return replace(self, matrix=np.column_stack([self.matrix, mean.astype(np.float32)]))
 
     def bounded(self) -> Tallies:
         """The tallies of a query that was searched more than so often, in proportion."""

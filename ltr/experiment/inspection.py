@@ -20,6 +20,7 @@ import polars as pl
 
 from ltr import bundle as bundles
 from ltr import evaluation
+from ltr.bundle_manifest import state_directory
 from ltr.errors import BundleError, ConfigError, LtrError, MeasureError, suggestion
 from ltr.evaluation import Comparison, Estimate
 from ltr.evaluation.segments import by_column, by_unseen, unseen_share
@@ -346,7 +347,7 @@ def _shown(product_id: str | None, titles: Mapping[str, str | None], grade: floa
 
 def _titles(path: Path, runs: pl.DataFrame) -> dict[str, str | None]:
     title = str(_json(path / "model" / "catalogue.json").get("title"))
-    products = _parquet(path / "state" / "products.parquet", needs=("product_id", title))
+    products = _parquet(state_directory(path) / "products.parquet", needs=("product_id", title))
     named = products.select("product_id", title=pl.col(title).cast(pl.String))
     return dict(named.join(runs, on="product_id", how="semi").iter_rows())
 

@@ -110,6 +110,8 @@ def _state(loaded: Bundle, products: Path | None) -> tuple[State, list[str]]:
         fields=facts.fields,
         encoder=loaded.encoder,
         vector_fields=[vector] if vector else [],
+        behaviour=loaded.state.behaviour,
+        as_of=loaded.state.as_of,
     )
     return state, lacking
 

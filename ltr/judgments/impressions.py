@@ -125,6 +125,8 @@ def as_impressions(path: Path) -> LogReport | None:
         flags = {"clicks": "clicked", "carts": "add_to_cart", "purchases": "purchase"}
         found = scanned.select(
             pl.len().alias("impressions"),
+            pl.col("search_id").approx_n_unique().alias("searches"),
+            pl.col("query_id").approx_n_unique().alias("queries"),
             *(pl.col(column).sum().alias(name) for name, column in flags.items()),
             pl.col("position").min().alias("least"),
             pl.col("position", "shown_at").null_count().name.suffix(" missing"),
@@ -134,7 +136,9 @@ def as_impressions(path: Path) -> LogReport | None:
     row = found.row(0, named=True)
     if row.pop("position missing") or row.pop("shown_at missing") or row.pop("least") == 0:
         raise DataError(f"{path}: an impression has no position from 1 on, or no shown_at", hint="mend or remove it")
-    notes = ("Parquet that holds impressions already is taken as it is: not filtered, and its searches not counted",)
+    notes = (
+        "Parquet that holds impressions already is taken as it is: not filtered; searches and queries are estimates",
+    )
     counts = Counts()
     counts.read = row["impressions"]
     return counts.report(kept=counts.read, notes=notes, **row)

@@ -148,8 +148,8 @@ def fit(
     curve: list[float] = []
     _try(chosen, judged, features, told=checks.told(config))
     _check_position(config, judged)
-    if config.objective == "regression":
-        chosen["objective"] = _squared_error(judged, table)
+    if config.objective == "regression" and _varies(judged.matrix):
+        chosen |= {"objective": _squared_error(judged, table), "feature_pre_filter": False}
     with _explained("the data"), bar("fitting", total=rounds) as advance:
 
         def record(env: lightgbm.callback.CallbackEnv) -> None:
@@ -199,8 +199,10 @@ def boosted(
         rounds: at most.
         dev: other rows, and their loss by their scores: fitting stops when it no longer falls.
     """
+    if not len(matrix) or not _varies(matrix):
+        raise RankerError("no feature of the rows to fit on varies", hint="use other features, or a longer log")
     chosen = parameters(config, features=features, gains=np.array([0.0, 1.0]), cutoff=10, rows=len(matrix))
-    chosen |= {"objective": lambda scores, _data: gradient(scores), "metric": "none"}
+    chosen |= {"objective": lambda scores, _data: gradient(scores), "metric": "none", "feature_pre_filter": False}
     chosen.pop("lambdarank_truncation_level", None)
 
     def data(rows: NDArray[np.float32], reference: lightgbm.Dataset | None = None) -> lightgbm.Dataset:
@@ -287,6 +289,11 @@ def _check_position(config: RankerConfig, lists: Lists) -> None:
             "ranker.position: the pairs do not say where each product was shown",
             hint="fit on searches from a click log",
         )
+
+
+def _varies(matrix: NDArray[np.float32]) -> bool:
+    """Whether any feature does: LightGBM ends with an error of its own where it is to follow a gradient on none."""
+    return bool(((matrix != matrix[:1]) & ~(np.isnan(matrix) & np.isnan(matrix[:1]))).any())
 
 
 Gradient = Callable[[NDArray[np.float64], lightgbm.Dataset], tuple[NDArray[np.float64], NDArray[np.float64]]]

@@ -136,3 +136,10 @@ def test_a_catalogue_that_the_model_cannot_read_is_a_mismatch(ltr, path, files):
     pl.read_csv(files / "products.csv").drop("brand").write_csv(files / "products.csv")
     with pytest.raises(BundleMismatchError, match="has no brand; the model of"):
         ltr("refresh", path, "--products", files / "products.csv")
+
+
+def test_a_refreshed_bundle_is_evaluated_on_another_catalogue_with_the_counts_it_has(ltr, path, files):
+    ltr("refresh", path, "--products", files / "products.csv", "--log", files / "log.ndjson")
+    (files / "judgments.csv").write_text("query,product_id,grade\nhat,p1,2\nhat,p3,0\nred shoe,p4,1\nred shoe,p6,0\n")
+    how = ["--judgments", files / "judgments.csv", "--products", files / "products.csv"]
+    assert json.loads(ltr("evaluate", path, *how, "--json").out)["measures"]["RR"]["mean"] > 0

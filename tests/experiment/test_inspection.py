@@ -5,13 +5,14 @@ import shutil
 import polars as pl
 import pytest
 
-from ltr import evaluation
+from ltr import bundle, evaluation
 from ltr.config import read_experiment
 from ltr.errors import BundleError, ConfigError, DataError, MeasureError
 from ltr.evaluation.segments import by_column
 from ltr.experiment.assemble import assemble
 from ltr.experiment.inspection import KINDS, inspect, segments_of, write
 from ltr.experiment.preflight import parts_of
+from ltr.refresh import refresh
 
 KEPT = ("segments.parquet", "grades.parquet")
 
@@ -215,3 +216,16 @@ def test_numbers_that_make_no_segments_are_refused(whole, tmp_path):
     if held.join(rows_of(path)["lightgbm"], on="query_id", how="semi").height > 20:
         with pytest.raises(DataError, match="different numbers"):
             inspect(path, by=["clicks"], moved=0)
+
+
+def test_titles_are_those_of_the_state_in_use_after_refreshes(small_bundle, tmp_path):
+    path = shutil.copytree(small_bundle, tmp_path / "bundle")
+    products, file = bundle.load(path).state.products, tmp_path / "products.parquet"
+    for number in (1, 2):
+        products.with_columns(title=pl.col("title") + f" {number}").write_parquet(file)
+        refresh(path, products=file, renewed="2026-01-01")
+    assert not (path / "state").exists()
+    inspected = inspect(path, by=["length"], moved=1)
+    shown = [rank.ranker.title for mover in (*inspected.gained, *inspected.lost) for rank in mover.lists if rank.ranker]
+    assert shown
+    assert all(title.endswith(" 2") for title in shown)
