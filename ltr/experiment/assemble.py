@@ -203,6 +203,11 @@ def chosen_features(experiment: Experiment, *, base: Path) -> FeatureSet:
             },
             where=found.where,
         )
+    if found.counts and experiment.judgments.log is None and experiment.simulation is None:
+        raise ConfigError(
+            f"feature set {found.name!r} counts what shoppers did, and this experiment has no log",
+            hint="set judgments.log, or leave its rates and counts out",
+        )
     if experiment.judgments.source == "clicks" and found.learnt:
         raise ConfigError(
             f"features {list(found.learnt)} are learnt from people's judgments, and this experiment learns from clicks",

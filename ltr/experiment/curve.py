@@ -20,7 +20,7 @@ from ltr.config import Experiment
 from ltr.errors import JudgmentError
 from ltr.evaluation import Estimate, learning_curve
 from ltr.experiment.assemble import Assembled, assemble
-from ltr.experiment.preflight import groups_of, parts_of
+from ltr.experiment.preflight import groups_of, need_ratings, parts_of
 from ltr.experiment.result import intervals
 from ltr.experiment.rows import by_feature, by_ranker
 from ltr.experiment.split import Parts, folds
@@ -87,6 +87,7 @@ def learn(
         target: a value of the first measure; ``needed`` is then the number of queries that it is expected to take.
         say: told each warning as it arises.
     """
+    need_ratings(experiment, "learning-curve")
     assembled = assemble(experiment, base=base, cache=cache)
     for warning in assembled.audit.warnings:
         say(warning)

@@ -190,7 +190,7 @@ def inspect(
     rows = {str(key[0]): frame for key, frame in per_query.partition_by("ranker", as_dict=True).items()}
     measures = [name for name, dtype in per_query.schema.items() if dtype == pl.Float64]
     measure = next(iter(measures), "") if measure is None else measure
-    chosen = _Chosen(config.ranker.library, against, measure)
+    chosen = _Chosen(config.kept, against, measure)
     chosen.check(rows, measures)
     pair = {row: rows[row].select("query_id", measure) for row in (chosen.ranker, against)}
     tested = rows[chosen.ranker].select("query_id", "query")

@@ -15,7 +15,7 @@ from ltr.experiment.split import Parts, given, split
 from ltr.measures import Scale
 from ltr.rankers.transferred import COLUMN
 
-__all__ = ["check_configuration", "check_data", "groups_of", "parts_of", "tuned_on"]
+__all__ = ["check_configuration", "check_data", "groups_of", "need_ratings", "parts_of", "tuned_on"]
 
 
 def check_configuration(experiment: Experiment, names: Sequence[str]) -> None:
@@ -25,6 +25,15 @@ def check_configuration(experiment: Experiment, names: Sequence[str]) -> None:
         measures.parse(text)
     for config in experiment.rankers.values():
         rankers.check(config, features=inputs)
+
+
+def need_ratings(experiment: Experiment, verb: str) -> None:
+    """Refuse an experiment on clicks where a verb would learn from people's judgments."""
+    if experiment.judgments.source == "clicks":
+        raise ConfigError(
+            f"ltr {verb} learns from people's judgments, and {experiment.name!r} learns from clicks",
+            hint="name an experiment whose judgments.source is 'ratings', or --set judgments.source=ratings",
+        )
 
 
 def check_data(experiment: Experiment, dataset: Dataset, scale: Scale, *, tuned_on: frozenset[str]) -> None:

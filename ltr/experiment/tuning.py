@@ -21,7 +21,7 @@ from ltr.encoders import tuning
 from ltr.encoders.tuning import Settings, Tuned
 from ltr.errors import ConfigError, JudgmentError
 from ltr.experiment.assemble import check_grades
-from ltr.experiment.preflight import check_data, groups_of, parts_of
+from ltr.experiment.preflight import check_data, groups_of, need_ratings, parts_of
 from ltr.experiment.rows import first_cosine
 from ltr.features.definition import FeatureSet
 from ltr.features.terms import read
@@ -52,6 +52,7 @@ def tune_for(
         ConfigError: the split has folds, the feature set no cosine, the share is none, or ``output`` is taken.
         JudgmentError: no query of the share has a relevant product.
     """
+    need_ratings(experiment, "tune-encoder")
     if experiment.split.folds is not None:
         raise ConfigError(
             f"split.folds = {experiment.split.folds} tests every query, which leaves none to tune the encoder on",

@@ -25,7 +25,7 @@ from ltr.judgments.gathering import Gathered, Part, first_positions, gather, rea
 from ltr.judgments.joining import Joined, Plan, join
 from ltr.judgments.mapping import LogMapping, meaning, read_mapping
 from ltr.judgments.ndjson import EXTENSIONS
-from ltr.judgments.report import Counts, LogReport
+from ltr.judgments.report import DROPPED, Counts, LogReport
 from ltr.judgments.spill import Spill
 from ltr.judgments.tables import frames, named
 from ltr.judgments.visits import visited
@@ -88,7 +88,11 @@ def read_log(
         directory.mkdir(parents=True, exist_ok=True)
         report = _read(files, mapping, filters or Filters(), directory, spilled)
         if strict and (faults := report.faults()):
-            told = [sentence for sentence in report.sentences() if "dropped" in sentence]
+            often = sorted(faults, key=lambda reason: -faults[reason])
+            told = [
+                f"{faults[reason]:,}: {DROPPED[reason]} ({', '.join(report.examples.get(reason, ()))})"
+                for reason in often
+            ]
             raise DataError(
                 f"{sum(faults.values()):,} of {report.read:,} records are faulty: {'; '.join(told[:3])}",
                 hint="mend the log, or read it without strict",

@@ -2,17 +2,22 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
 
 from ltr.config import METHODS, RankerConfig, parse
+from ltr.encoders.tuning import Settings
 from ltr.errors import ConfigError, JudgmentError
 from ltr.experiment import methods, train
 from ltr.experiment.assemble import assemble
+from ltr.experiment.curve import learn
+from ltr.experiment.inspection import inspect
 from ltr.experiment.preflight import parts_of
 from ltr.experiment.trial import trial
+from ltr.experiment.tuning import tune_for
 
 TABLE = {
     "name": "small-clicks",
@@ -199,6 +204,22 @@ def test_training_prints_what_each_method_wins_back_and_keeps_a_bundle(tmp_path)
         assert share["difference"] == pytest.approx(means[row] - means["naive"])
         assert share["low"] <= share["difference"] <= share["high"]
     assert result.rounds == result.fitted["regression_em"]["rounds"]
+    inspected = inspect(Path(result.bundle), by=["length"], moved=1)
+    assert inspected.ranker == "regression_em"
+
+
+TAUGHT_BY_PEOPLE = {
+    "learning-curve": lambda home: learn(experiment(), base=home, cache=home),
+    "tune-encoder": lambda home: tune_for(
+        experiment(), base=home, output=home / "out", share=0.5, negatives=1, settings=Settings()
+    ),
+}
+
+
+@pytest.mark.parametrize("verb", TAUGHT_BY_PEOPLE)
+def test_what_learns_from_people_refuses_an_experiment_on_clicks(verb, tmp_path):
+    with pytest.raises(ConfigError, match=f"ltr {verb} learns from people's judgments, and 'small-clicks' learns"):
+        TAUGHT_BY_PEOPLE[verb](tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -280,3 +301,30 @@ def test_a_log_of_another_make_and_no_judgment_is_enough(tmp_path):
     both = texts.join(once, on=["query", "product_id"])
     assert both.height > 100
     assert both["rank"].to_list() == both["position"].to_list()
+
+
+def test_behaviour_without_a_log_is_refused_before_anything_is_loaded(tmp_path):
+    table = {"name": "plain", "data": {"source": "shop"}, "features": {"set": "features/product_behavior.toml"}}
+    with pytest.raises(
+        ConfigError, match=r"counts what shoppers did, and this experiment has no log; set judgments.log"
+    ):
+        assemble(parse(table), base=tmp_path, cache=tmp_path)
+
+
+def test_behaviour_beside_clicks_needs_a_cut(tmp_path):
+    with pytest.raises(ConfigError, match=r"counts the clicks that are the grades, too; cut the log"):
+        assemble(experiment(features={"set": "features/product_behavior.toml"}), base=tmp_path, cache=tmp_path)
+
+
+def test_judgments_of_people_and_a_log_for_the_features_go_together(tmp_path):
+    (tmp_path / "set.toml").write_text(
+        'name = "counted"\n[[feature]]\nname = "cover"\nkind = "coverage"\nfield = "title"\n'
+        '[[feature]]\nname = "clicked"\nkind = "rate"\ncorrected = true\n',
+        encoding="utf-8",
+    )
+    made = assemble(
+        experiment(features={"set": "set.toml"}, judgments={"source": "ratings"}), base=tmp_path, cache=tmp_path
+    )
+    assert made.clicks is None
+    assert made.state.behaviour is not None
+    assert made.pairs["clicked"].n_unique() > 10

@@ -336,7 +336,7 @@ def test_a_damaged_file_is_counted_and_what_came_before_is_kept(log):
 
 
 def test_strict_turns_the_report_into_an_error_and_writes_nothing(log, tmp_path):
-    with pytest.raises(DataError, match="1 of 4 records are faulty: 1 record dropped: the line breaks off"):
+    with pytest.raises(DataError, match="1 of 4 records are faulty: 1: the line breaks off"):
         log([*LIST, "{"], strict=True)
     assert not list(tmp_path.glob("out*/*"))
 
