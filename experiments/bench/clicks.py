@@ -37,7 +37,9 @@ def measure() -> list[dict[str, object]]:
     for searches in SEARCHES:
         rows = _under(assembled, cache, users="pbm", searches=searches, seeds=SEEDS)
         figures += _figures(
-            rows, f"movies, position-based users, {searches} searches a query, {len(SEEDS)} seeds", searches
+            rows,
+            f"movies, position-based users, {searches} {'search' if searches == 1 else 'searches'} a query, {len(SEEDS)} seeds",
+            searches,
         )
     for users in ("trust", "cascade"):
         rows = _under(assembled, cache, users=users, searches=10, seeds=SEEDS[:2])
