@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 __all__ = ["CLICK_MODELS", "METHODS", "Frozen", "JudgmentsConfig", "Seed", "Share", "SimulationConfig"]
 
@@ -67,3 +67,11 @@ class SimulationConfig(Frozen):
     rankers: list[Literal["retrieval", "flat", "popularity"]] = ["retrieval"]
     randomised: Share = 0.0
     bots: Share = 0.0
+
+    @model_validator(mode="after")
+    def _season_or_lists(self) -> SimulationConfig:
+        if self.days is not None and self.noise is not None:
+            raise ValueError("noise is of single lists: a season's shoppers have their own; leave out noise or days")
+        if self.days is None and (self.randomised or self.bots):
+            raise ValueError("randomised and bots are of a season: set days")
+        return self

@@ -7,11 +7,12 @@ clock is the thread's own, so what else the machine does counts little.
 
 import statistics
 import time
+from contextlib import suppress
 from typing import Any, Literal, get_args, get_origin
 
 import numpy as np
 from measured import keep
-from movies import Drawn, Lists, judged, load, remembered
+from movies import Drawn, Lists, judged, load, logged, remembered
 from pydantic import ValidationError
 
 from ltr.datasets import Dataset
@@ -56,10 +57,11 @@ def example(name: str) -> Params | None:
             table[key] = NATURAL.get(name, FIELDS[FORMS[kind.form][0]])
         elif key not in table and info.is_required() and get_origin(info.annotation) is Literal:
             table[key] = get_args(info.annotation)[0]
-    try:
-        return kind.params.model_validate(table)
-    except ValidationError:
-        return None
+    # A kind may take a field only in one of its forms, which is not the plain one.
+    for given in (table, {key: value for key, value in table.items() if key != "field"}):
+        with suppress(ValidationError):
+            return kind.params.model_validate(given)
+    return None
 
 
 def costs(dataset: Dataset, *, size: int = LIST, queries: int = QUERIES, turns: int = TURNS) -> dict[str, Any]:
@@ -67,7 +69,16 @@ def costs(dataset: Dataset, *, size: int = LIST, queries: int = QUERIES, turns: 
     chosen = {name: params for name in KINDS if (params := example(name)) is not None}
     features = tuple(Feature(name, name, params) for name, params in chosen.items())
     asked = judged(dataset, size)[0 : (turns + 1) * queries]
-    state = build(dataset.products, FeatureSet("all", ANALYZER, features), fields=dataset.fields, encoder=Drawn())
+    log = logged(dataset)
+    state = build(
+        dataset.products,
+        FeatureSet("all", ANALYZER, features),
+        fields=dataset.fields,
+        encoder=Drawn(),
+        impressions=log,
+        examination=[1.0],
+        as_of=f"{log['shown_at'].max():%Y-%m-%d}",
+    )
     memory = remembered(dataset, state, but=asked)
     parts = [asked[turn * queries : (turn + 1) * queries] for turn in range(turns + 1)]
     return {name: _cost(name, params, state, memory, parts) for name, params in chosen.items()}
@@ -90,6 +101,7 @@ def _microseconds(kind: Kind, params: Params, state: State, memory: Memory, part
     else:
         rows, groups = state.rows(part.ids), part.offsets
         asked = [Query(text, ANALYZER, state.vocabulary) for text in texts]
+    counted = None if state.behaviour is None else np.array([state.behaviour.query(text) for text in texts])
     columns = Columns(
         state,
         asked,
@@ -97,6 +109,8 @@ def _microseconds(kind: Kind, params: Params, state: State, memory: Memory, part
         match={FIELDS["text"]: np.ones(len(rows), dtype=np.float32)},
         vectors=Drawn().encode_queries(texts),
         memory=memory,
+        asked=counted,
+        days=np.full(len(texts), state.day),
     )
     start = time.thread_time()
     values = kind.compute(columns, groups, params=params)

@@ -17,6 +17,7 @@ from ltr.features import memory
 from ltr.features.memory import Memory
 from ltr.features.state import State
 from ltr.measures import gain_table, scale
+from ltr.simulation import Users, clicks
 
 DIMENSION = 384  # of MiniLM
 
@@ -88,3 +89,12 @@ def remembered(dataset: Dataset, state: State, *, but: Lists) -> Memory:
         groups={query_id: query_id for query_id in dataset.queries["query_id"]},
         encoder=Drawn(),
     ).on(state)
+
+
+def logged(dataset: Dataset) -> pl.DataFrame:
+    """A search of each query, by simulated shoppers who are shown its judged products in the order of the file."""
+    queries = dataset.queries.select("query_id", "query")
+    shown = dataset.judgments.join(queries, on="query_id", maintain_order="left").select(
+        "query_id", "query", "product_id", position=pl.int_range(1, pl.len() + 1).over("query_id")
+    )
+    return clicks(shown, np.full(shown.height, 0.3), users=Users("pbm"), searches=1, seed=7)

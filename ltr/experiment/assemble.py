@@ -154,7 +154,7 @@ def assemble(experiment: Experiment, *, base: Path, cache: Path) -> Assembled:
     if experiment.transfer is not None:
         feature_set, source = transferred(experiment, experiment.transfer, dataset, feature_set, base=base)
     vector = _vector_field(experiment, dataset, feature_set)
-    encoder = _encoder(experiment, base=base, cache=cache) if feature_set.encodes or vector else None
+    encoder = encoder_of(experiment, base=base, cache=cache) if feature_set.encodes or vector else None
     stated = state.build(
         dataset.products,
         feature_set,
@@ -169,7 +169,9 @@ def assemble(experiment: Experiment, *, base: Path, cache: Path) -> Assembled:
     retriever = _retriever(
         dataset, stated, feature_set, encoder, fields=fields, vector=vector, combine=experiment.retrieval.combine
     )
-    run = candidates(retriever, dataset.queries, dataset.judgments, experiment)
+    run = None if clicks is None else clicks.run
+    if run is None:
+        run = candidates(retriever, dataset.queries, dataset.judgments, experiment)
     pairs = compute.pairs(
         run.join(dataset.queries.select("query_id", "query"), on="query_id", how="left", maintain_order="left"),
         feature_set.part(set(feature_set.names) - set(feature_set.learnt)),
@@ -356,7 +358,8 @@ def _vector_field(experiment: Experiment, dataset: Dataset, feature_set: Feature
     return vector
 
 
-def _encoder(experiment: Experiment, *, base: Path, cache: Path) -> Encoder:
+def encoder_of(experiment: Experiment, *, base: Path, cache: Path) -> Encoder:
+    """The experiment's encoder; a directory is looked up beside experiment.toml first."""
     from ltr import encoders
 
     config = experiment.encoder

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from ltr.features.definition import FeatureSet
     from ltr.measures import Scale
+    from ltr.simulation import Users
 
 __all__ = ["ClickLog", "History", "cut", "judged_by_clicks", "obtain", "of"]
 
@@ -47,6 +48,7 @@ class ClickLog:
         impressions: a frame of impressions (``ltr.frames``), perhaps larger than memory.
         examination: θ by position, where the log was simulated and it is a function of position.
         told: what a person should know of the log, one sentence each.
+        run: the retriever's candidates, where simulated shoppers saw them in that order.
         judge: the click model whose grades the dataset's judgments are; "" where people judged.
         spilled: the directory that the impressions lie in, removed with this.
     """
@@ -54,6 +56,7 @@ class ClickLog:
     impressions: pl.LazyFrame
     examination: NDArray[np.float64] | None
     told: tuple[str, ...]
+    run: pl.DataFrame | None = None
     judge: str = ""
     spilled: Spilled | None = field(default=None, repr=False, compare=False)
 
@@ -188,7 +191,8 @@ def _searched(
     each = _each(shown["query_id"].unique(maintain_order=True).to_list(), simulation.searches, simulation.seed)
     made = shoppers.clicks(shown, attraction, users=users, searches=each, seed=simulation.seed, page=simulation.page)
     told = f"Clicks are simulated: {simulation.searches:g} searches a query by {simulation.users} users, seed {simulation.seed}."
-    return ClickLog(made.lazy(), _curve(users, made["position"].max()), (told,))
+    deepest = simulation.page or int(shown["position"].max())  # type: ignore[arg-type]
+    return ClickLog(made.lazy(), _curve(users, deepest), (told,), orders.get("retrieval"))
 
 
 def _season(
@@ -202,9 +206,10 @@ def _season(
     users = shoppers.Users(simulation.users, eta=simulation.eta)
     spilled = _spilled(cache)
     home = spilled.path
+    orders = rankings(experiment, dataset, simulation.rankers, base=base, cache=cache)
     made = shoppers.shoppers(
         replace(dataset, scale=scale.name),
-        rankings(experiment, dataset, simulation.rankers, base=base, cache=cache),
+        orders,
         users=users,
         searches=max(1, round(simulation.searches * dataset.queries.height)),
         seed=simulation.seed,
@@ -228,6 +233,7 @@ def _season(
         _of_ours(log.scan(), dataset),
         _curve(users, simulation.page or 20),
         (told, *log.report.sentences()),
+        orders.get("retrieval"),
         spilled=spilled,
     )
 
@@ -267,12 +273,9 @@ def _each(query_ids: list[str], searches: float, seed: int) -> Mapping[str, int]
     return {query_id: whole + int(one) for query_id, one in zip(query_ids, more.tolist(), strict=True)}
 
 
-def _curve(users: object, deepest: object) -> NDArray[np.float64] | None:
-    from ltr.simulation import Users
-
-    if not isinstance(users, Users) or users.sequential or not isinstance(deepest, int):
-        return None
-    return users.examination(deepest)
+def _curve(users: Users, deepest: int) -> NDArray[np.float64] | None:
+    """Examination by position, where it is a function of the position alone."""
+    return None if users.sequential else users.examination(deepest)
 
 
 def _spilled(cache: Path) -> Spilled:

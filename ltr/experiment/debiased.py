@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from ltr.config import RankerConfig
 
-__all__ = ["Debiased", "examination_of", "tallied"]
+__all__ = ["Debiased", "examination_of"]
 
 FOLDS: Final = 4
 # Searches that a query counts for at most where attraction is fitted to features: beyond them its clicks say more of its own
@@ -136,13 +136,6 @@ class _Shown:
     def evidence(self, theta: NDArray[np.float64]) -> Evidence:
         here = theta[np.minimum(self.tallies.position, len(theta)) - 1]
         return Evidence(self.tallies.pair, here, self.tallies.clicked, self.tallies.shown)
-
-
-def tallied(impressions: pl.DataFrame) -> pl.DataFrame:
-    """query_id, product_id, position, shown, clicked: one row a pair and place."""
-    return impressions.group_by("query_id", "product_id", "position").agg(
-        shown=pl.len().cast(pl.UInt32), clicked=pl.col("clicked").sum().cast(pl.UInt32)
-    )
 
 
 def examination_of(impressions: pl.DataFrame | pl.LazyFrame) -> tuple[str, NDArray[np.float64]] | None:

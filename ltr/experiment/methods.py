@@ -34,9 +34,10 @@ from ltr import rankers
 from ltr.config import CLICK_MODELS, RankerConfig
 from ltr.errors import JudgmentError
 from ltr.experiment.assemble import Assembled, placed
-from ltr.experiment.debiased import Debiased, examination_of, tallied
+from ltr.experiment.debiased import Debiased, examination_of
 from ltr.experiment.split import Parts
 from ltr.judgments.grades import Satisfaction, judge, values
+from ltr.judgments.tally import tally
 from ltr.measures import Scale
 from ltr.rankers import Fitted
 
@@ -116,7 +117,7 @@ class Clicks:
             self.assembled.experiment.ranker,
             self._fit,
             self._dev,
-            self._counts,
+            self.counts,
             features=self.assembled.inputs,
             examination=None if self._surely is None else self._surely[1],
         )
@@ -153,20 +154,22 @@ class Clicks:
         return placed(self.assembled.pairs, self.assembled.dataset.products, self.parts.dev)
 
     @cached_property
-    def impressions(self) -> pl.DataFrame:
-        """The searches of fit and dev queries, of products that are candidates."""
+    def impressions(self) -> pl.LazyFrame:
+        """The searches of fit and dev queries, of products that are candidates; perhaps larger than memory."""
         pairs = pl.concat([self._fit, self._dev]).select("query_id", "product_id").lazy()
-        found = self.log.impressions.join(pairs, on=["query_id", "product_id"], how="semi").collect()
-        if not found.height or not found["clicked"].any():
+        return self.log.impressions.join(pairs, on=["query_id", "product_id"], how="semi")
+
+    @cached_property
+    def counts(self) -> pl.DataFrame:
+        """query_id, product_id, position, shown, clicked: one row a pair and place, sorted."""
+        by = ["query_id", "product_id", "position"]
+        found = tally(self.impressions, by, {"shown": pl.len(), "clicked": pl.col("clicked").sum()}).collect().sort(by)
+        if not found["clicked"].sum():
             raise JudgmentError(
-                f"the log has {found.height:,} impressions of the fit and dev queries' candidates, and no click on them",
+                f"the log has {found['shown'].sum():,} impressions of the fit and dev queries' candidates, and no click on them",
                 hint="use a longer log, or one whose queries and products are those of the data",
             )
         return found
-
-    @cached_property
-    def _counts(self) -> pl.DataFrame:
-        return tallied(self.impressions)
 
     @property
     def _examination(self) -> NDArray[np.float64]:
@@ -182,12 +185,13 @@ class Clicks:
 
     def _by_search(self) -> Sides:
         """A list a search that was clicked in, in the order shown."""
-        found = self.impressions
-        clicked = found.group_by("search_id").agg(pl.col("clicked").any()).filter("clicked").select("search_id")
+        clicked = self.impressions.filter("clicked").select("search_id").unique().collect(engine="streaming")
         most = self.assembled.experiment.judgments.most_searches
         if clicked.height > most:
             clicked = clicked.sort(pl.col("search_id").hash(7)).head(most)
-        shown = found.join(clicked, on="search_id", how="semi").sort("query_id", "search_id", "position")
+        needed = self.impressions.select("search_id", "query_id", "product_id", "position", "clicked")
+        shown = needed.join(clicked.lazy(), on="search_id", how="semi").collect()
+        shown = shown.sort("query_id", "search_id", "position")
         return Sides(_searches(self._fit, shown), _searches(self._dev, shown), LINEAR)
 
     def _by_model(self, name: str) -> Sides:
@@ -208,7 +212,7 @@ class Clicks:
         """Clicks ÷ propensity of each pair, over its searches."""
         table = pl.Series(np.concatenate([examination, examination[-1:]]))
         at = (pl.col("position").cast(pl.Int64) - 1).clip(0, len(examination) - 1)
-        weighed = self._counts.with_columns(examination=table.gather(self._counts.select(at).to_series()))
+        weighed = self.counts.with_columns(examination=table.gather(self.counts.select(at).to_series()))
         rates = weighed.group_by("query_id", "product_id").agg(
             value=(pl.col("clicked") / pl.col("examination")).sum() / pl.col("shown").sum()
         )
@@ -268,9 +272,7 @@ def _joined(pairs: pl.DataFrame, judged: pl.DataFrame) -> pl.DataFrame:
 def _searches(pairs: pl.DataFrame, shown: pl.DataFrame) -> pl.DataFrame:
     """The pairs of each search, top first; a click is the top grade."""
     rows = pairs.select("query_id", "product_id", row=pl.int_range(pl.len(), dtype=pl.UInt32))
-    placed = shown.select("search_id", "query_id", "product_id", "position", "clicked").join(
-        rows, on=["query_id", "product_id"], how="inner", maintain_order="left"
-    )
+    placed = shown.join(rows, on=["query_id", "product_id"], how="inner", maintain_order="left")
     gathered = pairs.drop("grade", "weight", "rank", "score", strict=False)[placed["row"]]
     return gathered.with_columns(
         placed["search_id"],

@@ -17,7 +17,7 @@ from ltr import datasets, features, measures
 from ltr.config import Experiment
 from ltr.datasets import Dataset
 from ltr.errors import ConfigError, suggestion
-from ltr.experiment.assemble import candidates, check_grades, chosen_features
+from ltr.experiment.assemble import candidates, check_grades, chosen_features, encoder_of
 from ltr.features import state
 from ltr.frames import ranked
 from ltr.simulation import Season, Simulated, Users, shoppers, write_ubi
@@ -101,7 +101,6 @@ def _orders(
     experiment: Experiment, dataset: Dataset, *, base: Path, cache: Path
 ) -> Callable[[Mapping[str, float]], pl.DataFrame]:
     """From weights of fields to the candidates in that order."""
-    from ltr import encoders
     from ltr.retrieval import embedded
 
     if dataset.feature_table is not None:
@@ -111,10 +110,7 @@ def _orders(
     vector = experiment.retrieval.vector
     encoder = vectors = None
     if vector is not None:
-        config = experiment.encoder
-        if (local := base / config.model).is_dir():
-            config = config.model_copy(update={"model": str(local.resolve())})
-        encoder = encoders.load(config, cache=cache)
+        encoder = encoder_of(experiment, base=base, cache=cache)
         vectors = state.build(
             dataset.products, feature_set.part(()), fields=dataset.fields, encoder=encoder, vector_fields=[vector]
         ).vectors[vector]
@@ -124,7 +120,7 @@ def _orders(
             dataset.products,
             fields=weights,
             analyzer=feature_set.analyzer,
-            match={},
+            match=feature_set.match,
             vectors=vectors,
             encoder=encoder,
             combine=experiment.retrieval.combine,

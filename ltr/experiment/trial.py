@@ -135,9 +135,8 @@ def _fold(assembled: Assembled, parts: Parts, wanted: list[Measure], groups: Map
     test = of(last.pairs, parts.test)
     best = best_on_dev(_judged_on_dev(stages), parts, wanted[0])
     log = assembled.clicks
-    # A simulated log's production order is the retriever's; a shop's own need not be.
-    logged = log is not None and experiment.judgments.log is not None
-    first = rows.by_shown(test, log.impressions) if log is not None and logged else rows.by_retrieval(test)
+    shown = log is not None and log.run is None  # in an order of its own
+    first = rows.by_shown(test, log.impressions) if log is not None and shown else rows.by_retrieval(test)
     runs = {"retrieval": first, "best_feature": rows.by_feature(test, best)}
     labels = {
         "retrieval": "retrieval order" if log is None else "production order",

@@ -13,6 +13,7 @@ from typing import Final
 
 import polars as pl
 
+from ltr.frames import SCHEMAS
 from ltr.judgments.filters import Filters
 from ltr.judgments.report import Counts
 from ltr.judgments.rows import CART, CLICK, DERIVED, DOC, HIT, PURCHASE, SHOWN
@@ -25,23 +26,8 @@ _ACTIONS: Final = CLICK | CART | PURCHASE
 _WHO: Final = ("session_id", "user_id", "device", "variant", "team")
 _SECOND: Final = 1_000_000
 
-# The columns of an impressions frame, in the order of ``frames.SCHEMAS``.
-COLUMNS: Final[dict[str, pl.DataType | type[pl.DataType]]] = {
-    "search_id": pl.String,
-    "query_id": pl.String,
-    "query": pl.String,
-    "product_id": pl.String,
-    "position": pl.UInt16,
-    "shown_at": _UTC,
-    "clicked": pl.Boolean,
-    "add_to_cart": pl.Boolean,
-    "purchase": pl.Boolean,
-    **dict.fromkeys(_WHO, pl.String),
-    "clicked_at": _UTC,
-    "dwell_s": pl.Float32,
-    "revenue": pl.Float64,
-    "propensity": pl.Float32,
-}
+# The columns of an impressions frame, in its schema's order.
+COLUMNS: Final = SCHEMAS["impressions"].required | SCHEMAS["impressions"].optional
 
 
 @dataclass(frozen=True)

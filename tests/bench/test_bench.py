@@ -81,7 +81,7 @@ def test_every_kind_with_an_example_has_a_cost(bench, movies):
     kinds = bench("kinds")
     found = kinds.costs(movies, size=3, queries=4, turns=2)
     assert set(found) == {name for name in KINDS if kinds.example(name) is not None}
-    assert {"bm25", "cosine", "number", "query_length", "relative", "judged_rate"} <= set(found)
+    assert {"bm25", "cosine", "number", "query_length", "relative", "judged_rate", "rate", "count"} <= set(found)
     for name, cost in found.items():
         assert cost["value"] > 0, name
         assert cost["unit"] == {"product": "product", "query": "query"}.get(KINDS[name].scope, "pair")

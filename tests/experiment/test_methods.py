@@ -61,7 +61,7 @@ def test_naive_lists_are_searches_that_were_clicked_in_top_first(clicks):
 
 
 def test_no_search_of_a_test_query_is_looked_at(clicks):
-    assert not set(clicks.impressions["query_id"]) & set(clicks.parts.test)
+    assert not set(clicks.impressions.collect()["query_id"]) & set(clicks.parts.test)
 
 
 def graded(rates):
@@ -72,7 +72,7 @@ def graded(rates):
 
 def test_the_raw_rate_is_clicks_by_searches(clicks):
     fit = clicks._sides("ctr").fit.filter(pl.col("grade").is_not_null())
-    rates = clicks.impressions.group_by("query_id", "product_id").agg(value=pl.col("clicked").mean())
+    rates = clicks.impressions.collect().group_by("query_id", "product_id").agg(value=pl.col("clicked").mean())
     both = fit.join(graded(rates), on=["query_id", "product_id"])
     assert both.height == fit.height
     assert both["grade"].to_list() == both["expected"].to_list()
@@ -81,9 +81,8 @@ def test_the_raw_rate_is_clicks_by_searches(clicks):
 def test_inverse_propensities_divide_each_click_by_its_places_examination(clicks):
     theta = pl.Series(clicks._examination)
     fit = clicks._sides("ips_pointwise").fit.filter(pl.col("grade").is_not_null())
-    told = clicks.impressions.with_columns(
-        weighed=pl.col("clicked") / theta.gather(clicks.impressions["position"].cast(pl.Int64) - 1)
-    )
+    searched = clicks.impressions.collect()
+    told = searched.with_columns(weighed=pl.col("clicked") / theta.gather(searched["position"].cast(pl.Int64) - 1))
     rates = told.group_by("query_id", "product_id").agg(value=pl.col("weighed").sum() / pl.len())
     both = fit.join(graded(rates), on=["query_id", "product_id"])
     assert both["grade"].to_numpy() == pytest.approx(both["expected"].to_numpy(), abs=1)
@@ -110,7 +109,7 @@ def test_no_propensity_is_below_the_clip(clicks):
 
 def test_products_that_were_never_shown_have_no_grade(clicks):
     fit = clicks._sides("regression_em").fit
-    shown = clicks.impressions.select("query_id", "product_id").unique()
+    shown = clicks.impressions.select("query_id", "product_id").unique().collect()
     assert (
         fit.filter(pl.col("grade").is_not_null()).height
         == fit.join(shown, on=["query_id", "product_id"], how="semi").height
@@ -145,7 +144,7 @@ def test_a_log_of_other_queries_is_refused(assembled):
     (parts,) = parts_of(assembled.experiment, assembled.dataset, group=None)
     nothing = replace(assembled.clicks, impressions=assembled.clicks.impressions.filter(pl.lit(False)))
     with pytest.raises(JudgmentError, match=r"0 impressions .* use a longer log"):
-        _ = methods.Clicks(assembled, parts, nothing).impressions
+        _ = methods.Clicks(assembled, parts, nothing).counts
 
 
 def test_the_table_has_production_naive_raw_true_propensities_ceiling_and_the_one_kept(assembled):
@@ -230,9 +229,11 @@ def test_what_learns_from_people_refuses_an_experiment_on_clicks(verb, tmp_path)
         "folds": ({"split": {"folds": 5}}, "leave out split.folds"),
         "a model that is none": ({"judgments": {"source": "clicks", "model": "pmb"}}, "did you mean 'pbm'"),
         "another library": ({"ranker": {"library": "linear"}}, "fitted on clicks by LightGBM"),
+        "bots without a season": ({"simulation": {"bots": 0.1}}, "randomised and bots are of a season: set days"),
+        "noise in a season": ({"simulation": {"days": 3, "noise": 0.2}}, "leave out noise or days"),
         "a cut without days": ({"judgments": {"source": "clicks", "features_until": 0.5}}, "set simulation.days"),
     }.values(),
-    ids=["no clicks", "two logs", "folds", "a model that is none", "another library", "a cut without days"],
+    ids=["no clicks", "two logs", "folds", "a model that is none", "another library", "bots", "noise", "a cut"],
 )
 def test_what_cannot_be_is_refused(changes, message):
     table = {key: value for key, value in {**TABLE, **changes}.items() if value is not None}

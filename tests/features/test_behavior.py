@@ -1,92 +1,29 @@
 """Kinds of behaviour: worked out by their formulas, blind to what comes later, equal in batch and online."""
 
 import math
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import numpy as np
 import polars as pl
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ltr.errors import BundleMismatchError, CandidateError, DataError, FeatureSetError
-from ltr.features import compute, counts, definition, state
-
-PRODUCTS = pl.DataFrame(
-    {
-        "product_id": ["p1", "p2", "p3", "p4"],
-        "brand": ["Ace", "ACE", None, "Zed"],
-        "tags": [["new", "red"], ["new"], [], ["red"]],
-    }
+from ltr.features import compute, counts, state
+from made.behaviour import (
+    BUY,
+    CART,
+    CLICK,
+    EXAMINATION,
+    FIELDS,
+    LOG,
+    PRODUCTS,
+    START,
+    ask,
+    built,
+    feature_set,
+    log,
+    same,
 )
-FIELDS = {"brand": "keyword", "tags": "keyword"}
-MEASURES = ("clicked", "add_to_cart", "purchase")
-EXAMINATION = (1.0, 0.5, 0.25)
-START = datetime(2024, 1, 1, tzinfo=UTC)
-
-
-def log(*rows):
-    """Impressions from (query, product, position, day after START, what happened)."""
-    return pl.DataFrame(
-        [
-            {
-                "search_id": f"s{at}",
-                "query_id": query,
-                "query": query,
-                "product_id": product,
-                "position": position,
-                "shown_at": START + timedelta(days=day, hours=at % 24),
-                "revenue": 9.99 if "purchase" in happened else None,
-                **{measure: measure in happened for measure in MEASURES},
-            }
-            for at, (query, product, position, day, happened) in enumerate(rows)
-        ],
-        schema={
-            **dict.fromkeys(("search_id", "query_id", "query", "product_id"), pl.String),
-            "position": pl.UInt16,
-            "shown_at": pl.Datetime("us", "UTC"),
-            "revenue": pl.Float64,
-            **dict.fromkeys(MEASURES, pl.Boolean),
-        },
-    )
-
-
-CLICK, CART, BUY = ("clicked",), ("clicked", "add_to_cart"), ("clicked", "add_to_cart", "purchase")
-LOG = log(
-    ("shoe", "p1", 1, 0, CLICK),
-    ("shoe", "p2", 2, 0, ()),
-    ("shoe", "p1", 1, 5, BUY),
-    ("Shoe ", "p2", 3, 5, CLICK),
-    ("hat", "p4", 1, 5, CART),
-    ("hat", "p3", 2, 8, ()),
-    ("shoe", "p1", 2, 8, ()),
-    ("hat", "gone", 9, 8, CLICK),
-)
-
-
-def feature_set(*entries):
-    return definition.parse(
-        {"name": "behaviour", "feature": [{"name": f"f{at}"} | entry for at, entry in enumerate(entries)]}
-    )
-
-
-def built(wanted, rows=LOG, day=10, products=PRODUCTS, **more):
-    as_of = (START + timedelta(days=day)).isoformat()
-    more = {"impressions": rows, "examination": EXAMINATION} | more
-    return state.build(products, wanted, fields=FIELDS, encoder=None, as_of=as_of, **more)
-
-
-def ask(feature, query="shoe", ids=("p1", "p2", "p3", "p4", "new"), **more):
-    """The values of one feature, by product."""
-    wanted = feature_set(feature)
-    found = compute.online(query, list(ids), wanted, built(wanted, **more))[:, 0].tolist()
-    return dict(zip(ids, found, strict=True))
-
-
-def same(found, expected):
-    assert list(found.values()) == pytest.approx(list(expected.values()), rel=1e-6, nan_ok=True)
-    assert list(found) == list(expected)
-
 
 NAN = math.nan
 
@@ -357,69 +294,3 @@ def test_the_version_of_a_state_covers_what_was_counted():
     assert versions[8, 5] == versions[3, 5], "the same two rows are of earlier days"
     assert len(set(versions.values())) == 3
     assert built(feature_set({"kind": "query_length"})).behaviour is None, "no feature reads it"
-
-
-FAULTS = {
-    "no field": ({"kind": "rate", "by": "field_query"}, "by = 'field_query' needs field = '...'"),
-    "a field too many": ({"kind": "count", "field": "brand"}, "by = 'product' takes no field"),
-    "clicks per click": ({"kind": "rate", "per": "clicks"}, "per = 'clicks' goes with add_to_carts, purchases"),
-    "impressions per impression": ({"kind": "rate", "of": "impressions"}, "of"),
-    "no day": ({"kind": "count", "window": 0}, "window"),
-    "unknown": ({"kind": "count", "by": "brand"}, "by"),
-}
-
-
-@pytest.mark.parametrize(("entry", "message"), FAULTS.values(), ids=FAULTS.keys())
-def test_parameters_that_do_not_go_together_are_refused(entry, message):
-    with pytest.raises(FeatureSetError, match=message):
-        feature_set(entry)
-
-
-def test_a_field_that_the_catalogue_lacks_is_refused():
-    with pytest.raises(FeatureSetError, match="names field 'maker', which the catalogue lacks"):
-        built(feature_set({"kind": "rate", "by": "field", "field": "maker"}))
-
-
-def test_a_log_needs_a_time_and_the_columns_that_are_counted():
-    wanted = feature_set({"kind": "rate", "of": "revenue", "corrected": True})
-    with pytest.raises(DataError, match=r"the impressions lack \['position', 'revenue'\]; they have"):
-        built(wanted, rows=LOG.drop("position", "revenue"))
-    with pytest.raises(DataError, match="counted up to a time, which is not given"):
-        state.build(PRODUCTS, wanted, fields=FIELDS, encoder=None, impressions=LOG)
-    held = built(feature_set({"kind": "count"})).behaviour
-    with pytest.raises(DataError, match="counted up to a time, which is not given"):
-        state.build(PRODUCTS, wanted, fields=FIELDS, encoder=None, behaviour=held)
-    with pytest.raises(DataError, match="as_of = 'May' is no time"):
-        state.build(PRODUCTS, wanted, fields=FIELDS, encoder=None, impressions=LOG, examination=[1], as_of="May")
-
-
-def test_a_corrected_rate_needs_an_examination():
-    wanted = feature_set({"kind": "rate", "corrected": True}, {"kind": "rate"})
-    with pytest.raises(FeatureSetError, match=r"\['f0'\] are corrected for examination, which is not known"):
-        built(wanted, examination=None)
-    for curve in ([], [0.0], [1.2], [math.nan], [[1.0]]):
-        with pytest.raises(DataError, match="is not one number over 0 and up to 1 for each position"):
-            built(wanted, examination=curve)
-
-
-def test_a_state_without_counts_or_with_others_is_refused():
-    wanted = feature_set({"kind": "count"})
-    with pytest.raises(BundleMismatchError, match=r"has features of behaviour, \['f0'\]; the state has counted none"):
-        compute.online("shoe", ["p1"], wanted, built(wanted, impressions=None))
-    other = built(feature_set({"kind": "count", "of": "purchases"}))
-    with pytest.raises(BundleMismatchError, match=r"reads \['clicks'\] by 'product', which the state has not counted"):
-        compute.online("shoe", ["p1"], wanted, other)
-    query = built(feature_set({"kind": "count", "by": "query"}))
-    with pytest.raises(BundleMismatchError, match=r"has not counted; it has \['query'\]"):
-        compute.online("shoe", ["p1"], wanted, query)
-
-
-def test_the_products_of_one_list_have_one_time():
-    wanted = feature_set({"kind": "count"})
-    lists = pl.DataFrame(
-        {"query_id": "q", "query": "shoe", "product_id": ["p1", "p2"], "as_of": [START, START + timedelta(days=1)]}
-    )
-    with pytest.raises(CandidateError, match="one list have several as_of"):
-        compute.pairs(lists, wanted, built(wanted))
-    with pytest.raises(CandidateError, match="'as_of' of the candidates is no time"):
-        compute.pairs(lists.with_columns(as_of=pl.lit([1])), wanted, built(wanted))

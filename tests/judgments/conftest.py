@@ -1,8 +1,13 @@
 """A small world of queries and products whose attraction is known, and lists of it by rankers that are partly right."""
 
+import json
+
 import numpy as np
 import polars as pl
 import pytest
+
+from ltr.frames import check
+from ltr.judgments.impressions import read_log
 
 
 def make(queries, searches, *, products=12, shown=10, rankings=2, seed=0):
@@ -50,3 +55,25 @@ def two_rankings():
     pairs, lists = make(200, 50_000)
     examination = 1 / np.arange(1, 11)
     return pairs, PBM(pairs, examination, FittedPrior(0.4, 2.0)).sample(lists, seed=1), examination
+
+
+@pytest.fixture
+def log(tmp_path):
+    """Read lines as a log: (impressions, report); the law of the report holds."""
+    count = iter(range(1_000_000))
+
+    def read(lines, *, name="log.ndjson", **how):
+        number = next(count)
+        path = tmp_path / f"{number}-{name}"
+        if isinstance(lines, list):
+            lines = "\n".join(line if isinstance(line, str) else json.dumps(line) for line in lines).encode()
+        path.write_bytes(lines)
+        found = read_log(path, directory=tmp_path / f"out{number}", **how)
+        report = found.report
+        assert report.read == report.kept + sum(report.dropped.values())
+        assert set(report.examples) <= set(report.dropped) | set(report.noted)
+        impressions = check(found.scan().collect(), "impressions")
+        assert impressions.height == report.impressions
+        return impressions, report
+
+    return read

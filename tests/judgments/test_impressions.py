@@ -1,6 +1,5 @@
 """A UBI log becomes impressions, whatever is wrong with it, and each of its records is accounted for."""
 
-import gzip
 import json
 from datetime import UTC, datetime, timedelta
 
@@ -9,67 +8,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ltr.errors import DataError
-from ltr.frames import check
-from ltr.judgments import gathering, impressions, spill
+from ltr.judgments import gathering, spill
 from ltr.judgments.impressions import Filters, LogMapping, read_log
+from made.ubi import LIST, START, event, search
 
-START = datetime(2026, 1, 1, tzinfo=UTC)
 LOOSE = Filters(
     max_searches_per_hour=None, min_searches_per_click=None, max_session_searches=None, max_clicks_per_search=None
 )
-
-
-def event(action="click", search="s1", product="p1", position=1, second=0.0, **other):
-    """An event of UBI 1.3; None takes a field out."""
-    made = {
-        "action_name": action,
-        "query_id": search,
-        "timestamp": (START + timedelta(seconds=second)).isoformat(timespec="milliseconds"),
-        "client_id": "c1",
-        "session_id": "z1",
-        "user_query": "Red  Hat",
-        "event_attributes": {"object": {"object_id": product}, "position": {"ordinal": position}},
-    }
-    return {name: value for name, value in (made | other).items() if value is not None}
-
-
-def search(search="s1", ids=("p3", "p1", "p2"), second=0.0, **other):
-    """A search of UBI 1.3."""
-    made = {
-        "query_id": search,
-        "user_query": "red hat",
-        "client_id": "c1",
-        "timestamp": (START + timedelta(seconds=second)).isoformat(timespec="milliseconds"),
-        "query_response_hit_ids": list(ids),
-        "query_attributes": {},
-    }
-    return {name: value for name, value in (made | other).items() if value is not None}
-
-
-LIST = [event("impression", product=f"p{place}", position=place) for place in (1, 2, 3)]
-
-
-@pytest.fixture
-def log(tmp_path):
-    """Read lines as a log: (impressions, report); the law of the report holds."""
-    count = iter(range(1_000_000))
-
-    def read(lines, *, name="log.ndjson", **how):
-        number = next(count)
-        path = tmp_path / f"{number}-{name}"
-        if isinstance(lines, list):
-            lines = "\n".join(line if isinstance(line, str) else json.dumps(line) for line in lines).encode()
-        path.write_bytes(lines)
-        found = read_log(path, directory=tmp_path / f"out{number}", **how)
-        report = found.report
-        assert report.read == report.kept + sum(report.dropped.values())
-        assert set(report.examples) <= set(report.dropped) | set(report.noted)
-        impressions = check(found.scan().collect(), "impressions")
-        assert impressions.height == report.impressions
-        return impressions, report
-
-    return read
 
 
 def test_a_click_joins_the_impression_of_its_product_in_its_search(log):
@@ -315,79 +260,6 @@ def test_events_are_the_same_in_every_wrapping(log, wrapped):
     assert report.dropped == {}
 
 
-def test_packed_files_and_directories_of_several_are_one_log(tmp_path):
-    (tmp_path / "in").mkdir()
-    (tmp_path / "in" / "ubi_queries.ndjson").write_text(json.dumps(search()))
-    lines = "\n".join(json.dumps(each) for each in [*LIST, event()])
-    (tmp_path / "in" / "ubi_events.ndjson.gz").write_bytes(gzip.compress(lines.encode()))
-    (tmp_path / "in" / "empty.jsonl").touch()
-    (tmp_path / "in" / "notes.txt").write_text("no log")
-    found = read_log(tmp_path / "in", directory=tmp_path / "out")
-    assert (found.report.read, found.report.kept, found.report.noted) == (5, 5, {"empty_file": 1})
-    several = read_log(sorted((tmp_path / "in").glob("ubi*")), directory=tmp_path / "out2")
-    assert several.scan().collect().equals(found.scan().collect())
-
-
-def test_a_damaged_file_is_counted_and_what_came_before_is_kept(log):
-    packed = gzip.compress("\n".join(json.dumps(each) for each in LIST).encode())
-    _, report = log(packed[:-12], name="log.ndjson.gz")
-    assert report.dropped["file_unreadable"] == 1
-    assert "cut short" in report.examples["file_unreadable"][0]
-
-
-def test_strict_turns_the_report_into_an_error_and_writes_nothing(log, tmp_path):
-    with pytest.raises(DataError, match="1 of 4 records are faulty: 1: the line breaks off"):
-        log([*LIST, "{"], strict=True)
-    assert not list(tmp_path.glob("out*/*"))
-
-
-def test_strict_accepts_what_a_healthy_log_has(log):
-    lines = [*LIST, event(), event(second=4), event("hover"), event("impression", product="p4", position=5_000)]
-    _, report = log(lines, strict=True)
-    assert report.dropped == {"other_action": 1, "beyond_max_position": 1, "repeated_click": 1}
-
-
-def test_what_is_no_log_is_an_error(tmp_path):
-    with pytest.raises(DataError, match="does not exist"):
-        read_log(tmp_path / "nothing.ndjson", directory=tmp_path / "out")
-    with pytest.raises(DataError, match="no log is given"):
-        read_log([], directory=tmp_path / "out")
-    (tmp_path / "in").mkdir()
-    with pytest.raises(DataError, match="holds no log"):
-        read_log(tmp_path / "in", directory=tmp_path / "out")
-    (tmp_path / "in" / "log.xls").touch()
-    with pytest.raises(DataError, match="give a mapping"):
-        read_log(tmp_path / "in" / "log.xls", directory=tmp_path / "out")
-    (tmp_path / "in" / "log.ndjson").touch()
-    (tmp_path / "in" / "log.parquet").touch()
-    with pytest.raises(DataError, match="do not make one log"):
-        read_log([tmp_path / "in" / "log.ndjson", tmp_path / "in" / "log.parquet"], directory=tmp_path / "out")
-    (tmp_path / "full").mkdir()
-    (tmp_path / "full" / "part.parquet").touch()
-    with pytest.raises(DataError, match="holds Parquet files already"):
-        read_log(tmp_path / "in" / "log.ndjson", directory=tmp_path / "full")
-
-
-def test_a_directory_that_cannot_be_written_is_an_error(tmp_path):
-    (tmp_path / "log.ndjson").write_text(json.dumps(event()))
-    (tmp_path / "file").touch()
-    with pytest.raises(DataError, match="could not be written"):
-        read_log(tmp_path / "log.ndjson", directory=tmp_path / "file" / "out")
-
-
-def test_what_was_written_goes_where_the_reading_ends_early(tmp_path, monkeypatch):
-    (tmp_path / "log.ndjson").write_text(json.dumps(event()))
-
-    def interrupted(*_):
-        (tmp_path / "out" / "part-00000.parquet").touch()
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(impressions, "_written", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        read_log(tmp_path / "log.ndjson", directory=tmp_path / "out")
-    assert not list((tmp_path / "out").iterdir())
-
-
 lists = st.lists(
     st.tuples(
         st.integers(0, 5),
@@ -444,17 +316,3 @@ def test_a_log_of_many_blocks_is_the_log_of_one(tmp_path):
     assert many.scan().collect().equals(one.scan().collect())
     assert many.report.examples["truncated"] == [f"broken.ndjson line {len(lines) + 1}"]
     assert {**many.report.dropped, "truncated": 0} == {**one.report.dropped, "truncated": 0}
-
-
-def test_an_action_lines_id_reaches_its_record_in_the_next_block(tmp_path):
-    pairs = [
-        ({"index": {"_id": str(at % 50)}}, event("impression", f"s{at % 50}", second=at % 50)) for at in range(100)
-    ]
-    lines = [json.dumps(line) for pair in pairs for line in pair]
-    (tmp_path / "log.ndjson").write_text("\n".join(lines))
-    blocks = gathering.blocks
-    for size in (len(lines[1]), 700, 5_000):
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(gathering, "blocks", lambda path, size=size: blocks(path, size=size))
-            found = read_log(tmp_path / "log.ndjson", directory=tmp_path / str(size))
-        assert found.report.dropped == {"duplicate_id": 50}

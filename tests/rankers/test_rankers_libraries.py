@@ -18,29 +18,11 @@ from ltr.config import OBJECTIVES, RankerConfig
 from ltr.errors import RankerError
 from ltr.evaluation import evaluate
 from ltr.measures import parse, scale
+from made.ranked import shop
 
 FEATURES = ("useful", "noise", "gaps")
 GAINS = np.array([0.0, 1.0, 3.0, 7.0])
 EVERY = [(library, objective) for library, objectives in OBJECTIVES.items() for objective in objectives]
-
-
-def shop(queries: int = 60, *, size: int = 12, seed: int = 1) -> pl.DataFrame:
-    rng = np.random.default_rng(seed)
-    rows = queries * size
-    useful = rng.normal(size=rows)
-    gaps = np.where(rng.random(rows) < 0.3, np.nan, rng.normal(size=rows))
-    grade = np.clip(np.round(useful + 0.4 * rng.normal(size=rows) + 1), 0, 3)
-    return pl.DataFrame(
-        {
-            "query_id": [f"q{row // size:03}" for row in range(rows)],
-            "product_id": [f"p{row}" for row in range(rows)],
-            "grade": grade.astype(np.float32),
-            "weight": np.ones(rows, dtype=np.float32),
-            "useful": useful.astype(np.float32),
-            "noise": rng.normal(size=rows).astype(np.float32),
-            "gaps": gaps.astype(np.float32),
-        }
-    )
 
 
 FIT, DEV, TEST = shop(), shop(20, seed=2), shop(30, seed=3)
