@@ -11,7 +11,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 
-.PHONY: help install train test lint mlflow experiments reproduce bench lock clean
+.PHONY: help install train test lint mlflow elasticsearch experiments reproduce bench lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -48,6 +48,9 @@ lint: install ## ruff and mypy --strict
 mlflow: install ## the MLflow UI over what was tracked (PORT=5000)
 	@echo "http://127.0.0.1:$(PORT) in half a minute; choose 'Model training' at the top left"
 	MLFLOW_DISABLE_TELEMETRY=true .venv/bin/mlflow ui --backend-store-uri sqlite:///mlflow.db --port $(PORT)
+
+elasticsearch: install ## start a private Elasticsearch in the background (PORT=9200); needs Java 17 and Maven
+	@.venv/bin/ltr elasticsearch start $(if $(filter file,$(origin PORT)),,--port $(PORT))
 
 experiments: install ## list the experiments with their last results
 	@.venv/bin/ltr experiments

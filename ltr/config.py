@@ -19,7 +19,8 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from ltr.config_clicks import CLICK_MODELS, METHODS, Frozen, JudgmentsConfig, Seed, Share, SimulationConfig
+from ltr.config_clicks import CLICK_MODELS, METHODS, Frozen, JudgmentsConfig, Seed, SimulationConfig
+from ltr.config_data import CandidatesConfig, DataConfig, RetrievalConfig, SplitConfig
 from ltr.errors import ConfigError, suggestion
 
 __all__ = [
@@ -55,71 +56,6 @@ OBJECTIVES: Final = {
 ROWS: Final = ("retrieval", "best_feature", "cosine")
 
 Row = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=40)]
-
-
-class DataConfig(Frozen):
-    """[data]: where catalogue and judgments come from; the keys beyond source serve source = "files" and "shop"."""
-
-    source: str
-    products: str | None = None
-    judgments: str | None = None
-    columns: dict[str, str] = {}  # ours -> the catalogue's own name, such as product_id = "sku"
-    judgment_columns: dict[str, str] = {}  # query_id, query, product_id, grade, weight -> the file's own names
-    fields: dict[str, Literal["text", "keyword", "number", "boolean", "time", "vector"]] = {}
-    title: str | None = None
-    dev: str | None = None  # svmlight: the file of the dev side, and that of the test side, for split.by = "given"
-    test: str | None = None
-    first_feature: Literal[0, 1] = 1  # svmlight: the number of the first feature
-    path: str | None = None  # a directory with the source's files, instead of LTR_DATA_HOME and the cache
-    size: Annotated[int, Field(ge=100, le=200_000)] = 5_000  # products of the demo shop
-    queries: Annotated[int, Field(ge=20, le=100_000)] = 1_200  # queries of the demo shop
-    seed: Seed = 7
-
-
-class SplitConfig(Frozen):
-    """[split]: shares of queries, or folds; seeded; ``group`` keeps queries together by a column of the queries.
-
-    With ``by = "given"`` the test side is the one that the data name (the queries' column ``split``).
-    """
-
-    by: Literal["query", "given"] = "query"
-    test: Share = 0.2
-    dev: Share = 0.1
-    seed: Seed = 7
-    folds: Annotated[int, Field(ge=2, le=50)] | None = None
-    repeats: Annotated[int, Field(ge=1, le=100)] = 1  # folds again under the next seeds; a query's values are averaged
-    group: str | None = None
-    also: list[str] = []  # columns of the queries: one further table each, split with that column kept together
-
-    @model_validator(mode="after")
-    def _leave_something_to_fit(self) -> SplitConfig:
-        if self.repeats > 1 and self.folds is None:
-            raise ValueError("repeats needs folds, such as folds = 5")
-        if self.by == "given" and (self.folds is not None or self.group or self.also):
-            raise ValueError("by = 'given' takes the data's own test side: leave out folds, group and also")
-        if self.folds is not None and not 0 < self.dev <= 0.8:
-            raise ValueError(
-                f"dev = {self.dev:g} must be above 0 and at most 0.8, with folds too: it settles the rounds"
-            )
-        if self.folds is None and not (self.test > 0 and self.dev > 0 and self.test + self.dev <= 0.8):
-            raise ValueError(f"test = {self.test:g} and dev = {self.dev:g} must be above 0 and together at most 0.8")
-        return self
-
-
-class CandidatesConfig(Frozen):
-    """[candidates]: rerank each query's judged products, or the top ``depth`` of the retriever."""
-
-    origin: Annotated[Literal["judgments", "retrieval"], Field(alias="from")] = "judgments"
-    depth: Annotated[int, Field(ge=1, le=10_000)] = 100
-
-
-class RetrievalConfig(Frozen):
-    """[retrieval]: BM25 over weighted fields, and one field's vectors, fused."""
-
-    engine: Literal["embedded"] = "embedded"
-    fields: dict[str, Annotated[float, Field(gt=0)]] = {}  # empty = the dataset's own default
-    combine: Literal["sum", "best"] = "sum"  # of the fields' scores
-    vector: str | None = None  # a text field whose vectors join the lexical order by reciprocal rank fusion
 
 
 class FeaturesConfig(Frozen):
@@ -278,6 +214,22 @@ class Experiment(Frozen):
         if self.transfer is not None or self.data.source == "svmlight":
             raise ValueError("clicks are of queries and products: leave out [transfer] and feature files")
         return self
+
+    @model_validator(mode="after")
+    def _copy_from_an_index(self) -> Experiment:
+        if self.data.source == "elasticsearch" and self.data.index is None:
+            raise ValueError("data.index is missing: name the index that the catalogue is copied from")
+        return self
+
+    @property
+    def index(self) -> str:
+        """The index that candidates come from."""
+        return self.retrieval.index or self.data.index or self.name
+
+    @property
+    def engine_url(self) -> str | None:
+        """Where the engine is; None = as the environment says."""
+        return self.retrieval.url or self.data.url
 
     @property
     def rankers(self) -> dict[str, RankerConfig]:

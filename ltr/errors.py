@@ -104,7 +104,12 @@ class BundleMismatchError(BundleError):
 
 
 class EngineError(LtrError):
-    """Elasticsearch or OpenSearch."""
+    """Elasticsearch or OpenSearch; ``status`` is that of its answer, None where there was none."""
+
+    def __init__(self, message: str, *, hint: str = "", status: int | None = None) -> None:
+        """Keep the status for who can go on after it."""
+        super().__init__(message, hint=hint)
+        self.status = status
 
 
 class ExportError(LtrError):

@@ -1,6 +1,9 @@
 """Small real things that several tests share: a trained bundle, a catalogue of one's own, the real data."""
 
 import os
+import shutil
+import socket
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -22,6 +25,48 @@ def data_home():
     if os.environ.get("CI"):
         pytest.fail("LTR_DATA_HOME must name the real data in CI")
     pytest.skip("needs the real data: set LTR_DATA_HOME")
+
+
+@pytest.fixture(scope="session")
+def engine_url():
+    """A real Elasticsearch for all tests: that of LTR_ELASTICSEARCH_URL, else a private one that ends with the session.
+
+    It is shared: a test gives its indexes names of their own, and removes them.
+    """
+    from ltr.datasets.download import cache_home
+    from ltr.engine import server
+    from ltr.errors import EngineError
+
+    if given := os.environ.get("LTR_ELASTICSEARCH_URL"):
+        yield given
+        return
+    directory = server_directory()
+    try:
+        try:
+            running = server.start(
+                directory=directory, port=free_port(), heap="512m", cache=server.home(cache_home()), timeout_s=300
+            )
+        except EngineError as error:
+            if os.environ.get("CI"):
+                pytest.fail(f"CI needs Elasticsearch: {error}")
+            pytest.skip(f"needs Elasticsearch: {error}")
+        yield running.url
+    finally:
+        server.stop(directory)
+        shutil.rmtree(directory)
+
+
+def server_directory():
+    """A temporary directory that the server's unprivileged user may enter; pytest's own are closed."""
+    directory = Path(tempfile.mkdtemp(prefix="ltr-elasticsearch-"))
+    directory.chmod(0o755)
+    return directory
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
 
 
 SMALL = """
@@ -138,3 +183,12 @@ def counted_bundle(tmp_path_factory):
         created="2024-02-01T00:00:00+00:00",
         results=lambda _directory: None,
     )
+
+
+@pytest.fixture(scope="session")
+def engine_trained(engine_url, tmp_path_factory):
+    """A ranker whose candidates and match features come from a real server (``made.engine_experiment.Trained``)."""
+    from made.engine_experiment import trained
+
+    with trained(engine_url, tmp_path_factory.mktemp("engine")) as found:
+        yield found
