@@ -106,7 +106,7 @@ def _microseconds(kind: Kind, params: Params, state: State, memory: Memory, part
         state,
         asked,
         rows,
-        match={FIELDS["text"]: np.ones(len(rows), dtype=np.float32)},
+        match={params: np.ones(len(rows), dtype=np.float32)},
         vectors=Drawn().encode_queries(texts),
         memory=memory,
         asked=counted,

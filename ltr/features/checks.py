@@ -8,8 +8,9 @@ import numpy as np
 
 from ltr.errors import BundleMismatchError, CandidateError, EncoderError, suggestion
 from ltr.features.definition import FeatureSet
+from ltr.features.match import MatchParams
 from ltr.features.memory import Memory
-from ltr.features.params import Floats, Offsets
+from ltr.features.params import HELD, Floats, Offsets
 from ltr.features.state import State
 
 __all__ = ["check_memory", "check_state", "check_vectors", "match_scores", "offsets_of"]
@@ -25,8 +26,8 @@ def offsets_of(offsets: Offsets, lists: int, rows: int) -> Offsets:
     return offsets
 
 
-def match_scores(feature_set: FeatureSet, match: Mapping[str, Floats], rows: int) -> dict[str, Floats]:
-    """The engine's scores by field."""
+def match_scores(feature_set: FeatureSet, match: Mapping[str, Floats], rows: int) -> dict[MatchParams, Floats]:
+    """The engine's scores, by what it was asked."""
     for name in feature_set.match:
         if name not in match:
             raise CandidateError(
@@ -35,7 +36,7 @@ def match_scores(feature_set: FeatureSet, match: Mapping[str, Floats], rows: int
             )
         if len(match[name]) != rows:
             raise CandidateError(f"match.{name} has {len(match[name])} values for {rows} candidates")
-    return {field: np.asarray(match[name], dtype=np.float32) for name, field in feature_set.match.items()}
+    return {params: np.asarray(match[name], dtype=np.float32) for name, params in feature_set.match.items()}
 
 
 def check_vectors(feature_set: FeatureSet, state: State, vectors: Floats | None, lists: int) -> None:
@@ -68,7 +69,7 @@ def check_memory(feature_set: FeatureSet, state: State, memory: Memory | None) -
 def check_state(feature_set: FeatureSet, state: State) -> None:
     """BundleMismatchError for a state that does not hold what the features read."""
     held = set(state.schema.sources)
-    lacking = [source for source in feature_set.sources if source.form != "named" and source not in held]
+    lacking = [source for source in feature_set.sources if source.form in HELD and source not in held]
     if feature_set.analyzer != state.schema.analyzer:
         raise BundleMismatchError(
             f"feature set {feature_set.name!r} has analyzer {feature_set.analyzer!r}, the state {state.schema.analyzer!r}",

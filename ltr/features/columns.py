@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from ltr.features import negation
 from ltr.features.negation import Part
-from ltr.features.params import Floats, Offsets
+from ltr.features.params import Floats, Offsets, Params
 from ltr.features.terms import UNKNOWN, characters, plain, trigrams
 from ltr.text import analyzer
 
@@ -98,7 +98,7 @@ class Columns:
         state: the catalogue.
         queries: the query of each list.
         rows: the catalogue row of each candidate; ``len(state)`` for a product that the catalogue lacks.
-        match: scores that the engine delivered, by feature.
+        match: scores that the engine delivered, by what it was asked (the params of kind match).
         vectors: the query vector of each list.
         part_vectors: the same of the queries' wanted and unwanted parts; NaN where a query has none.
         values: features worked out before those of list scope, by name.
@@ -111,7 +111,7 @@ class Columns:
     state: State
     queries: Sequence[Query]
     rows: NDArray[np.int64]
-    match: Mapping[str, Floats] = field(default_factory=dict)
+    match: Mapping[Params, Floats] = field(default_factory=dict)
     vectors: Floats | None = None
     part_vectors: Mapping[Part, Floats] = field(default_factory=dict)
     values: dict[str, Floats] = field(default_factory=dict)

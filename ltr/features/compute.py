@@ -105,7 +105,7 @@ def matrix(
             state,
             [analysed[text] for text in queries[lists]],
             rows[span],
-            match={field: values[span] for field, values in scores.items()},
+            match={params: values[span] for params, values in scores.items()},
             vectors=None if query_vectors is None else query_vectors[lists],
             part_vectors={part: vectors[lists] for part, vectors in parts.items() if vectors is not None},
             memory=memory,

@@ -35,6 +35,7 @@ from pydantic import ValidationError
 from ltr.config import explain, read_toml
 from ltr.errors import ConfigError, FeatureSetError, suggestion
 from ltr.features.kinds import KINDS
+from ltr.features.match import MatchParams
 from ltr.features.negation import Part
 from ltr.features.params import Key, Kind, Params, PartParams, Source
 from ltr.text import analyzer
@@ -125,9 +126,20 @@ class FeatureSet:
         return tuple(feature.name for feature in self.features)
 
     @cached_property
-    def match(self) -> dict[str, str]:
-        """Features that the engine delivers with the candidates, and the field of each."""
-        return {feature.name: feature.sources[0].key for feature in self.features if feature.kind == "match"}
+    def match(self) -> dict[str, MatchParams]:
+        """Features that the engine delivers with the candidates, and what it is asked for each."""
+        return {feature.name: feature.params for feature in self.features if isinstance(feature.params, MatchParams)}
+
+    @cached_property
+    def matched_fields(self) -> dict[str, str]:
+        """The same for the embedded engine, which scores single fields: the field of each."""
+        for name, params in self.match.items():
+            if not params.plain:
+                raise FeatureSetError(
+                    f"{self.where}: feature {name!r} asks more of the engine than the score of one field",
+                    hint='set [retrieval] engine = "elasticsearch", or leave all but its field out',
+                )
+        return {name: params.key for name, params in self.match.items()}
 
     @cached_property
     def vector_fields(self) -> tuple[str, ...]:
@@ -328,15 +340,13 @@ def _check_references(features: tuple[Feature, ...], where: str) -> None:
     names = [feature.name for feature in features]
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise FeatureSetError(f"{where}: feature {twice!r} occurs more than once", hint="names are unique")
-    matched: dict[str, str] = {}
+    matched: dict[MatchParams, str] = {}
     for feature in features:
-        if (
-            feature.kind == "match"
-            and (other := matched.setdefault(feature.sources[0].key, feature.name)) != feature.name
-        ):
+        asked = feature.params
+        if isinstance(asked, MatchParams) and (other := matched.setdefault(asked, feature.name)) != feature.name:
             raise FeatureSetError(
-                f"{where}: features {other!r} and {feature.name!r} both match field {feature.sources[0].key!r}",
-                hint="remove one: the engine gives a field one score",
+                f"{where}: features {other!r} and {feature.name!r} ask the engine the same of {asked.key!r}",
+                hint="remove one, or ask something else",
             )
     scopes = {feature.name: feature.definition.scope for feature in features}
     usable = [name for name, scope in scopes.items() if scope in ("product", "query_product")]

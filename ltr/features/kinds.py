@@ -8,13 +8,26 @@ from __future__ import annotations
 
 from typing import Final
 
-from ltr.features import behavior, exclusion, judged, lexical, listwise, product, query, salience, semantic, spelling
+from ltr.features import (
+    behavior,
+    exclusion,
+    judged,
+    lexical,
+    listwise,
+    match,
+    product,
+    query,
+    salience,
+    semantic,
+    spelling,
+)
 from ltr.features.params import Kind
 
 __all__ = ["KINDS"]
 
 KINDS: Final[dict[str, Kind]] = (
-    lexical.KINDS
+    match.KINDS
+    | lexical.KINDS
     | salience.KINDS
     | exclusion.KINDS
     | spelling.KINDS

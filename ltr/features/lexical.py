@@ -13,9 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from ltr.errors import CandidateError
 from ltr.features.columns import Columns
-from ltr.features.params import FieldParams, Floats, Kind, Offsets, PartParams, TextParams, finite
+from ltr.features.params import Floats, Kind, Offsets, PartParams, TextParams
 from ltr.features.terms import Tokens
 
 __all__ = [
@@ -26,7 +25,6 @@ __all__ = [
     "frequencies",
     "keyword",
     "length",
-    "match",
     "phrase",
     "unmatched",
 ]
@@ -67,18 +65,6 @@ class Frequencies:
     tf: NDArray[np.int32]
     starts: Offsets
     hits: NDArray[np.int32]
-
-
-def match(columns: Columns, groups: Offsets, *, params: FieldParams) -> Floats:
-    """The engine's own score of a field, as delivered with the candidates in the column `match.<feature>`.
-
-        match = score of the query in the field, by the engine that retrieved
-
-    NaN where the engine gave none.
-    """
-    if params.field not in columns.match:
-        raise CandidateError(f"the candidates come without the engine's score of field {params.field!r}")
-    return finite(columns.match[params.field])
 
 
 def bm25(columns: Columns, groups: Offsets, *, params: Bm25Params) -> Floats:
@@ -182,7 +168,6 @@ def length(columns: Columns, groups: Offsets, *, params: TextParams) -> Floats:
 
 
 KINDS: Final = {
-    "match": Kind("query_product", match, FieldParams, "named"),
     "bm25": Kind("query_product", bm25, Bm25Params, "tokens"),
     "coverage": Kind("query_product", coverage, CoverageParams, "tokens"),
     "unmatched": Kind("query_product", unmatched, TextParams, "tokens"),

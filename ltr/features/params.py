@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FORMS",
+    "HELD",
     "FieldParams",
     "Floats",
     "Form",
@@ -43,17 +44,21 @@ Floats = NDArray[np.float32]
 Offsets = NDArray[np.int64]
 
 Scope = Literal["product", "query", "query_product", "list"]
-Form = Literal["named", "tokens", "strings", "vectors", "sentences", "numbers"]
+Form = Literal["named", "matched", "tokens", "strings", "vectors", "sentences", "numbers"]
 
-# The types of catalogue field that can be held in each form; "named" is held by the engine and only has to exist.
+# The types of catalogue field that can be held in each form; those that are named or matched are not held, and only have to
+# exist.
 FORMS: Final[dict[Form, tuple[FieldType, ...]]] = {
     "named": ("text", "keyword"),
+    "matched": ("text", "keyword", "number"),
     "tokens": ("text", "keyword"),
     "strings": ("text", "keyword"),
     "vectors": ("text", "keyword"),
     "sentences": ("text", "keyword"),
     "numbers": ("number", "boolean"),
 }
+
+HELD: Final = frozenset(FORMS) - {"named", "matched"}
 
 
 @dataclass(frozen=True, order=True)

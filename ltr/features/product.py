@@ -10,13 +10,14 @@ from pydantic import Field
 from ltr.features.columns import Columns
 from ltr.features.params import FieldParams, Floats, Kind, Offsets, finite
 
-__all__ = ["KINDS", "number", "number_in_query"]
+__all__ = ["KINDS", "NumberParams", "number", "number_in_query"]
 
 
 class NumberParams(FieldParams):
     """The scale of the value."""
 
     log: bool = Field(False, description="log(1 + x); NaN for x ≤ −1")
+    at_least: float | None = Field(None, allow_inf_nan=False, description="values below it count as missing")
 
 
 def number(columns: Columns, groups: Offsets, *, params: NumberParams) -> Floats:
@@ -25,6 +26,8 @@ def number(columns: Columns, groups: Offsets, *, params: NumberParams) -> Floats
     number = x,  or with log = true  log(1 + x)
     """
     values = columns.state.numbers[params.field][columns.rows]
+    if params.at_least is not None:
+        values = np.where(values >= params.at_least, values, np.nan)
     if params.log:
         values = np.log1p(values, out=np.full(len(values), np.nan), where=values > -1)
     return finite(values)

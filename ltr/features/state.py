@@ -24,7 +24,7 @@ from ltr.errors import BundleError, DataError, FeatureSetError, suggestion
 from ltr.features import counts
 from ltr.features.counts import Behaviour
 from ltr.features.definition import FeatureSet
-from ltr.features.params import FORMS, Source
+from ltr.features.params import FORMS, HELD, Source
 from ltr.features.terms import Strings, Tokens, join, read, sentences, spell, tokenise
 from ltr.frames import check
 from ltr.progress import bar
@@ -169,7 +169,7 @@ def build(
     products = check(products, "products")
     _check_fields(feature_set, products, fields)
     extra = {Source("vectors", (name,)) for name in vector_fields}
-    sources = tuple(sorted({source for source in feature_set.sources if source.form != "named"} | extra))
+    sources = tuple(sorted({source for source in feature_set.sources if source.form in HELD} | extra))
     schema = Schema(feature_set.analyzer, dict(fields), sources)
     vocabulary: dict[str, int] = {}
     tokens = _tokens(products, sources, feature_set.analyzer, vocabulary)

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from ltr.errors import FeatureSetError
 from ltr.features.definition import Feature, FeatureSet, parse
+from ltr.features.params import HELD
 
 __all__ = ["PREFIX", "joined"]
 
@@ -43,7 +44,7 @@ def joined(ours: FeatureSet, theirs: FeatureSet, *, fields: Mapping[str, str], t
         raise FeatureSetError(
             f"{ours.where or ours.name}: feature {taken!r} has a name that transferred scores take", hint="rename it"
         )
-    read = sorted({name for source in theirs.sources if source.form != "named" for name in source.fields})
+    read = sorted({name for source in theirs.sources if source.form in HELD for name in source.fields})
     if lacking := [name for name in read if fields.get(name, name) not in ("", *there)]:
         raise FeatureSetError(
             f"the other ranker reads {', '.join(lacking)}, which this catalogue lacks",

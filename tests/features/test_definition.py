@@ -33,7 +33,7 @@ def test_a_feature_set_is_a_value_with_names_in_order(tmp_path):
     )
     found = read_feature_set(path)
     assert (found.name, found.analyzer, found.names) == ("movies", "english+stop", ("b", "a"))
-    assert found.match == {"a": "title"}
+    assert found.matched_fields == {"a": "title"}
     assert found.vector_fields == ("title+overview",)
     assert found.features[1].missing == 0.0
     assert found == read_feature_set(path)
@@ -119,7 +119,7 @@ FAULTS = {
     "by nothing": ({"name": "t", "feature": [TITLE, {"name": "c", "kind": "agreement", "field": "brand", "by": "title_bm52"}]}, r"'c' \(agreement\): by names feature 'title_bm52', which the set does not have; did you mean 'title_bm25'"),
     "part": (one(part="wnated"), "part = 'wnated' is unknown; did you mean 'wanted'"),
     "one alternative": ({"name": "t", "feature": [{"name": "c", "kind": "conflict", "field": "title", "alternatives": [["men"]]}]}, "give 2 to 62 lists of words, none of them empty"),
-    "match twice": ({"name": "t", "feature": [TITLE | {"kind": "match"}, TITLE | {"kind": "match", "name": "again"}]}, "features 'title_bm25' and 'again' both match field 'title'"),
+    "match twice": ({"name": "t", "feature": [TITLE | {"kind": "match"}, TITLE | {"kind": "match", "name": "again"}]}, "features 'title_bm25' and 'again' ask the engine the same of 'title'"),
 }  # fmt: skip
 
 

@@ -9,10 +9,12 @@ from ltr.config import DataConfig
 from ltr.datasets import esci, load, msrd, shop
 from ltr.encoders.hashing import HashingEncoder
 from ltr.features import compute, memory, read_feature_set, state
+from ltr.features.clauses import unsupported
 
 FEATURES = Path(__file__).parents[2] / "features"
 CATALOGUES = {
     "movie_search": msrd.FIELDS,
+    "movie_engine": msrd.FIELDS,
     "product_search": shop.FIELDS,
     "product_behavior": shop.FIELDS,
     "esci_search": esci.FIELDS,
@@ -62,8 +64,13 @@ def test_a_shipped_set_fits_its_catalogue_and_yields_finite_values_or_missing_on
     asked = {"match": match, "encoder": HashingEncoder(), "memory": remembered("p0").on(built)}
     found = compute.online("red shoe", ["p0", "p1"], wanted, built, **asked)
     assert found.shape == (2, len(wanted.names))
-    bm25 = wanted.names.index("title_bm25")
-    assert found[0, bm25] > 0
+    lexical = wanted.names.index("title_bm25" if "title_bm25" in wanted.names else "title_match")
+    assert found[0, lexical] > 0
+
+
+def test_an_engine_can_work_out_every_feature_of_the_set_that_is_for_engines():
+    assert unsupported(read_feature_set(FEATURES / "movie_engine.toml")) == {}
+    assert "title_cosine" in unsupported(read_feature_set(FEATURES / "movie_search.toml"))
 
 
 @pytest.mark.parametrize("name", ["movie_search", "product_search", "product_behavior", "esci_search"])

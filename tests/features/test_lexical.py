@@ -1,10 +1,8 @@
 import math
 
-import numpy as np
 import pytest
 
 from ltr import text
-from ltr.errors import CandidateError
 
 NAN = math.nan
 MOVIES = [
@@ -126,31 +124,3 @@ def test_a_query_is_read_as_far_as_its_sixty_fourth_term(ask, close):
     query = " ".join(["iron"] * 63 + ["man"] + ["zorgon"] * 500)
     close(ask(query, MOVIES[:1], {"kind": "coverage", "field": "title"}), [1])
     close(ask(query, MOVIES[:1], {"kind": "keyword", "field": "title", "per": "query"}), [1])
-
-
-def test_match_is_the_score_delivered_with_the_candidates(ask, close):
-    feature = {"name": "title_match", "kind": "match", "field": "title"}
-    scores = np.array([3.5, NAN, math.inf], dtype=np.float32)
-    close(ask("iron", MOVIES[:3], feature, match={"title_match": scores}), [3.5, NAN, NAN])
-
-
-def test_match_scores_that_are_not_delivered_are_an_error_that_names_the_column(ask):
-    feature = {"name": "title_match", "kind": "match", "field": "title"}
-    with pytest.raises(CandidateError, match=r"'title_match'; deliver match\.title_match; there are \['other'\]"):
-        ask("iron", MOVIES[:1], feature, match={"other": np.ones(1, np.float32)})
-    with pytest.raises(CandidateError, match="has 2 values for 1 candidates"):
-        ask("iron", MOVIES[:1], feature, match={"title_match": np.ones(2, np.float32)})
-
-
-@pytest.mark.parametrize("feature", [{"kind": "bm25"}, {"kind": "coverage", "idf": True}, {"kind": "phrase"}])
-def test_a_part_of_a_query_is_asked_like_a_query(ask, close, feature):
-    feature = feature | {"field": "title"}
-
-    def found(query, **part):
-        return ask(query, MOVIES, feature | part, analyzer="english")
-
-    query = "iron mask without man 3"
-    close(found(query, part="wanted"), found("iron mask"))
-    close(found(query, part="unwanted"), found("man 3"))
-    close(found("iron mask", part="wanted"), found("iron mask"))
-    close(found("iron mask", part="unwanted"), [NAN] * 5)

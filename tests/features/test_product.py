@@ -19,6 +19,12 @@ def test_the_log_of_a_number_is_missing_where_there_is_none(ask, close):
     close(found, [math.log(10), NAN, NAN, math.log1p(1e300), math.log(0.5)])
 
 
+def test_what_is_below_the_least_counts_as_missing(ask, close):
+    close(ask("x", PRODUCTS, {"kind": "number", "field": "price", "at_least": 0}), [9, NAN, NAN, NAN, NAN])
+    found = ask("x", PRODUCTS, {"kind": "number", "field": "price", "at_least": -0.5, "log": True, "missing": 0})
+    close(found, [math.log(10), 0, 0, math.log1p(1e300), math.log(0.5)])
+
+
 def test_a_boolean_is_zero_or_one(ask, close):
     close(ask("x", PRODUCTS, {"kind": "number", "field": "sold"}), [1, 0, NAN, NAN, NAN])
 
