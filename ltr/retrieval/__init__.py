@@ -1,9 +1,9 @@
 """Retrieval: a query to its candidates, best first, with the engine's own score of each matched field.
 
-The contract is ``Retriever``; ``embedded`` runs it in this process. Both methods return a run frame (``ltr.frames``) with a
-``match.<feature>`` Float32 column for each match feature: the engine's score of that one field for the query and the
-product, NaN where no term of the query is in the field. The number is the same from either method. A retriever scores
-what it is given: splitting, judging and reranking happen elsewhere.
+The contract is ``Retriever``; ``embedded`` runs it in this process, ``elastic`` in a search engine. Both methods return a run
+frame (``ltr.frames``) with a ``match.<feature>`` Float32 column for each match feature: the engine's score of that one clause
+for the query and the product; where it does not match, NaN or what the feature declares. The number is the same from either
+method. A retriever scores what it is given: splitting, judging and reranking happen elsewhere.
 
 >>> import polars as pl
 >>> from ltr.retrieval import embedded
@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["Retriever", "embedded"]
+__all__ = ["Retriever", "elastic", "embedded"]
 
 
 class Retriever(Protocol):
@@ -40,6 +40,6 @@ class Retriever(Protocol):
 
 
 def __getattr__(name: str) -> Any:
-    if name == "embedded":
-        return importlib.import_module("ltr.retrieval.embedded")
+    if name in ("elastic", "embedded"):
+        return importlib.import_module(f"ltr.retrieval.{name}")
     raise AttributeError(f"module 'ltr.retrieval' has no attribute {name!r}")

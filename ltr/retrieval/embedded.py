@@ -24,7 +24,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import polars as pl
@@ -33,9 +33,10 @@ from numpy.typing import NDArray
 from ltr.errors import CandidateError, ConfigError, DataError, suggestion
 from ltr.frames import check, groups, ranked
 from ltr.progress import bar
-from ltr.retrieval.fusion import best, reciprocal_ranks
+from ltr.retrieval.fusion import WINDOW, best, reciprocal_ranks
 from ltr.retrieval.inverted import Postings, index
 from ltr.retrieval.nearest import Vectors, unit_vectors
+from ltr.retrieval.pairs import checked
 from ltr.text import Analyzer
 from ltr.text import analyzer as find_analyzer
 
@@ -43,8 +44,6 @@ if TYPE_CHECKING:
     from ltr.encoders import Encoder
 
 __all__ = ["WINDOW", "Embedded", "build"]
-
-WINDOW: Final = 100
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -98,7 +97,7 @@ class Embedded:
             CandidateError: a column is missing or has nulls, or one query_id has two texts.
             DataError: a pair occurs twice.
         """
-        pairs = _checked_pairs(pairs).sort("query_id", maintain_order=True)
+        pairs = checked(pairs).sort("query_id", maintain_order=True)
         offsets = groups(pairs.select("query_id")).offsets
         texts = pairs["query"].gather(offsets[:-1]).to_list()
         every = np.array([self._rows.get(product, -1) for product in pairs["product_id"].to_list()], dtype=np.int64)
@@ -254,17 +253,3 @@ def _texts(products: pl.DataFrame, field: str, asker: str) -> list[str]:
 def _is_text(dtype: pl.DataType) -> bool:
     inner = dtype.inner if isinstance(dtype, pl.List) else dtype
     return inner in (pl.String, pl.Categorical, pl.Enum)
-
-
-def _checked_pairs(pairs: pl.DataFrame) -> pl.DataFrame:
-    columns = {"query_id": pl.String, "query": pl.String, "product_id": pl.String}
-    if missing := [column for column in columns if column not in pairs.columns]:
-        raise CandidateError(f"the pairs lack {missing}", hint=f"they have {pairs.columns} and need {list(columns)}")
-    pairs = pairs.select(pl.col(name).cast(dtype) for name, dtype in columns.items())
-    if empty := [column for column in columns if pairs[column].null_count()]:
-        raise CandidateError(f"the pairs have nulls in {empty}", hint="fill or remove those rows")
-    try:
-        check(pairs.select("query_id", "query").unique(), "queries", where="the pairs")
-    except DataError as error:
-        raise CandidateError(f"one query has two texts: {error}", hint="give each text its own query_id") from error
-    return pairs

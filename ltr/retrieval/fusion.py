@@ -11,9 +11,12 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["K", "best", "reciprocal_ranks"]
+__all__ = ["WINDOW", "K", "best", "reciprocal_ranks"]
 
 K: Final = 60
+
+# Each of the lists that are fused has so many products at least, whatever depth is asked for.
+WINDOW: Final = 100
 
 
 def reciprocal_ranks(lists: Sequence[NDArray[np.int64]], size: int) -> NDArray[np.float32]:
