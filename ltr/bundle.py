@@ -2,7 +2,8 @@
 
     <bundle>/
       bundle.json    format number, creation time, and the SHA-256 of every file of both parts
-      model/         ranker, feature set, encoder, judged queries where features are learnt from them, and the experiment that made them: may not change under its hash
+      model/         ranker, feature set, encoder, judged queries where features are learnt from them, golden rows, and the
+                     experiment that made them: may not change under its hash
       state/         products, terms, statistics, vectors, behaviour counts: replaced as one (``ltr.refresh``), with its own
                      version and time; bundle.json names its directory
       results/       what the run measured; not needed to serve
@@ -19,7 +20,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ltr import __version__
 from ltr.bundle_manifest import FORMAT, digests, read_json, read_manifest, state_directory, verify, write_json
@@ -51,6 +52,12 @@ class CatalogueFacts:
     scale: str
     gains: list[float]
     gains_name: str
+    body: dict[str, Any] | None = None  # what the shop asks its search engine
+
+    @property
+    def booleans(self) -> frozenset[str]:
+        """Fields of true and false."""
+        return frozenset(field for field, kind in self.fields.items() if kind == "boolean")
 
 
 @dataclass(frozen=True)
@@ -67,24 +74,32 @@ class Bundle:
     judged: Judged | None = None  # the queries that its learnt features remember
 
     @cached_property
+    def golden(self) -> pl.DataFrame | None:
+        """Feature values and scores of some of its own lists (``ltr.bundle_golden``)."""
+        from ltr.bundle_golden import read
+
+        return read(self.path)
+
+    @cached_property
     def memory(self) -> Memory | None:
         """The judged queries placed on the bundle's own state, once and not once a request."""
         return self.judged.on(self.state) if self.judged else None
 
-    def retriever(self, *, state: State | None = None) -> Retriever:
-        """Build the embedded engine over this state, or over another state of the same feature set."""
-        from ltr.retrieval import embedded
+    def retriever(self, *, state: State | None = None, url: str | None = None) -> Retriever:
+        """Build its engine over this state, or over another state of the same feature set; ``url`` is of a search engine."""
+        from ltr.bundle_retriever import retriever_of
 
         state = self.state if state is None else state
         vector = self.experiment.retrieval.vector
-        return embedded.build(
+        return retriever_of(
+            self.experiment,
+            self.feature_set,
             state.products,
             fields=self.facts.retrieval_fields,
-            analyzer=self.feature_set.analyzer,
-            match=self.feature_set.match,
-            vectors=state.vectors[vector] if vector else None,
-            encoder=self.encoder if vector else None,
-            combine=self.experiment.retrieval.combine,
+            body=self.facts.body,
+            vectors=state.vectors[vector] if vector and vector in state.vectors else None,
+            encoder=self.encoder,
+            url=url,
         )
 
 
@@ -125,16 +140,19 @@ def save(
     judged: Judged | None,
     created: str,
     results: Callable[[Path], None],
+    candidates: pl.DataFrame | None = None,
 ) -> Path:
     """Write a bundle under ``parent``/``name`` (a number is appended where that exists) and return its path.
 
     Args:
         created: the time as ISO 8601, for people; nothing depends on it.
         results: writes the results into the directory that it is given.
+        candidates: lists with match columns, some of which become the bundle's golden rows.
 
     Raises:
         BundleError: it could not be written; nothing of it is left.
     """
+    from ltr.bundle_golden import FILE, golden_rows
 
     def write(directory: Path) -> None:
         model = directory / "model"
@@ -147,6 +165,11 @@ def save(
             encoder.save(_made(model / "encoder"))
         if judged is not None:
             judged.save(model / "judged")
+        if candidates is not None:
+            memory = judged.on(state) if judged else None
+            golden_rows(candidates, feature_set, state, ranker, encoder=encoder, memory=memory).write_parquet(
+                model / FILE
+            )
         state.save(_made(directory / "state"))
         results(_made(directory / "results"))
         manifest = {

@@ -22,13 +22,16 @@ def evaluate(
     measures: Annotated[
         list[str] | None, typer.Option(help="Measures, such as 'nDCG@10 RR'; default: the experiment's.")
     ] = None,
+    url: Annotated[
+        str | None, typer.Option(help="Elasticsearch or OpenSearch; default: as the bundle or the environment says.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Rerank judged lists with a saved bundle and print the measures beside those of the retrieval order."""
     from ltr.experiment.judged import evaluate_bundle
 
     evaluated = evaluate_bundle(
-        Path(bundle), judgments, products=products, measures=split_measures(measures), cache=cache_home()
+        Path(bundle), judgments, products=products, measures=split_measures(measures), cache=cache_home(), url=url
     )
     for warning in evaluated.warnings:
         warn(warning)

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
 from rich.text import Text
 
-from ltr.cli.output import console, print_json
-from ltr.errors import CandidateError
+from ltr.cli.output import console, print_json, warn
+from ltr.errors import CandidateError, ConfigError
 
 if TYPE_CHECKING:
     import polars as pl
+
+    from ltr.bundle import Bundle
 
 __all__ = ["search"]
 
@@ -23,26 +25,34 @@ def search(
     query: Annotated[str, typer.Argument(help="What the shopper types.")],
     depth: Annotated[int, typer.Option(min=1, max=10_000, help="How many candidates to rerank.")] = 100,
     top: Annotated[int, typer.Option(min=1, max=1_000, help="How many to show.")] = 10,
+    url: Annotated[
+        str | None, typer.Option(help="Elasticsearch or OpenSearch; default: as the bundle or the environment says.")
+    ] = None,
+    body: Annotated[
+        Path | None, typer.Option(help="A search body in JSON, {{query}} in it, instead of the experiment's.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Retrieve from the bundle's own catalogue, rerank, and show both orders."""
-    import polars as pl
-
+    """Retrieve from the bundle's own catalogue or from its search engine, rerank, and show both orders."""
     from ltr import bundle as bundles
+    from ltr.engine.template import read_body
 
     if not query.strip():
         raise CandidateError("the query is empty", hint="type what a shopper would")
     loaded = bundles.load(Path(bundle))
-    queries = pl.DataFrame({"query_id": ["query"], "query": [query]})
-    retrieved = loaded.retriever().retrieve(queries, depth=depth)
-    titles = dict(loaded.state.products.select("product_id", pl.col(loaded.facts.title).cast(pl.String)).iter_rows())
-    if not retrieved.height:
-        if as_json:
-            print_json({"query": query, "retrieval": [], "reranked": []})
-        else:
-            console().print(Text(f"nothing in the catalogue matches {query!r}"))
-        return
-    reranked = bundles.rerank(loaded, retrieved.with_columns(query=pl.lit(query)))
+    by_engine = loaded.experiment.retrieval.engine == "elasticsearch"
+    if not by_engine and (url is not None or body is not None):
+        raise ConfigError(
+            f"{bundle} takes its candidates from its own catalogue",
+            hint='leave --url and --body out, or train it with [retrieval] engine = "elasticsearch"',
+        )
+    if by_engine:
+        own = None if body is None else read_body(body, option="--body")
+        retrieved, reranked, titles, reason = _asked(loaded, query, url=url, body=own, depth=depth)
+    else:
+        retrieved, reranked, titles, reason = _own(loaded, query, depth)
+    if reason:
+        warn(f"not reranked: {reason}")
     before = dict(retrieved.select("product_id", "rank").iter_rows())
     if as_json:
         print_json(
@@ -51,7 +61,11 @@ def search(
                 "retrieval": _rows(retrieved, titles, top),
                 "reranked": [row | {"was": before[row["product_id"]]} for row in _rows(reranked, titles, top)],
             }
+            | ({"reason": reason} if reason else {})
         )
+        return
+    if not retrieved.height:
+        console().print(Text(f"nothing in the catalogue matches {query!r}"))
         return
     table = Table(title=f"{query}  ({retrieved.height} candidates)", title_justify="left", title_style="bold")
     for name in ("rank", "retrieval order", "reranked", "moved"):
@@ -64,7 +78,39 @@ def search(
     console().print(table)
 
 
-def _rows(run: pl.DataFrame, titles: dict[str, str | None], top: int) -> list[dict[str, object]]:
+Asked = tuple["pl.DataFrame", "pl.DataFrame", dict[str, str | None], str]
+
+
+def _own(loaded: Bundle, query: str, depth: int) -> Asked:
+    """Candidates of the bundle's own catalogue."""
+    import polars as pl
+
+    from ltr import bundle as bundles
+
+    queries = pl.DataFrame({"query_id": ["query"], "query": [query]})
+    retrieved = loaded.retriever().retrieve(queries, depth=depth)
+    reranked = bundles.rerank(loaded, retrieved.with_columns(query=pl.lit(query))) if retrieved.height else retrieved
+    return retrieved, reranked, _titles(loaded), ""
+
+
+def _asked(loaded: Bundle, query: str, *, url: str | None, body: dict[str, Any] | None, depth: int) -> Asked:
+    """Candidates of the bundle's search engine."""
+    from ltr import bundle_search
+
+    engine = bundle_search.elastic(loaded, url=url)
+    found = bundle_search.search(loaded, engine, query, body=body, depth=depth, offset=0, size=depth)
+    for note in found.notes:
+        warn(note)
+    return found.retrieved, found.reranked, _titles(loaded), found.reason if found.answer["hits"]["hits"] else ""
+
+
+def _titles(loaded: Bundle) -> dict[str, str | None]:
+    import polars as pl
+
+    return dict(loaded.state.products.select("product_id", pl.col(loaded.facts.title).cast(pl.String)).iter_rows())
+
+
+def _rows(run: pl.DataFrame, titles: dict[str, str | None], top: int) -> list[dict[str, Any]]:
     return [
         {"product_id": product, "rank": rank, "score": score, "title": titles.get(product) or product}
         for product, rank, score in run.head(top).select("product_id", "rank", "score").iter_rows()

@@ -12,9 +12,14 @@ from typing import Any, Final
 
 from ltr.errors import ConfigError, suggestion
 
-__all__ = ["Result", "find", "names", "train"]
+__all__ = ["Reduced", "Result", "find", "names", "retrain_without", "train"]
 
-_LAZY: Final = {"train": "ltr.experiment.training", "Result": "ltr.experiment.result"}
+_LAZY: Final = {
+    "Reduced": "ltr.experiment.reduced",
+    "Result": "ltr.experiment.result",
+    "retrain_without": "ltr.experiment.reduced",
+    "train": "ltr.experiment.training",
+}
 
 
 def find(text: str, *, root: Path) -> Path:

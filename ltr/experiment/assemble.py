@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
 
 from ltr import bundle, datasets, features, measures
+from ltr.bundle_retriever import read_body, retriever_of
 from ltr.config import Experiment, TransferConfig
 from ltr.datasets import Dataset
 from ltr.errors import ConfigError, JudgmentError, suggestion
@@ -101,6 +102,7 @@ class Assembled:
     run: pl.DataFrame
     pairs: pl.DataFrame
     audit: Audit
+    body: Mapping[str, Any] | None = None
     judged: Judged | None = None
     source: Source | None = None
     tuned_on: frozenset[str] = frozenset()
@@ -123,13 +125,13 @@ class Assembled:
         return ranker if self.source is None else Transferred(ranker, self.source)
 
 
-def assemble(experiment: Experiment, *, base: Path, cache: Path) -> Assembled:
+def assemble(experiment: Experiment, *, base: Path, cache: Path, feature_set: FeatureSet | None = None) -> Assembled:
     """Load, check, retrieve, featurize and grade; ``base`` is the directory of experiment.toml."""
-    feature_set = None
     if experiment.data.source != "svmlight":
         # Before the data, which may take minutes to load.
-        feature_set = chosen_features(experiment, base=base)
+        feature_set = chosen_features(experiment, base=base, found=feature_set)
         check_configuration(experiment, feature_set.names)
+    body = read_body(experiment, base=base)
     dataset = datasets.load(
         experiment.data,
         base=base,
@@ -166,11 +168,17 @@ def assemble(experiment: Experiment, *, base: Path, cache: Path) -> Assembled:
         as_of=None if history is None else history.as_of.isoformat(),
     )
     fields = dict(experiment.retrieval.fields) or dataset.text_fields
-    retriever = _retriever(
-        dataset, stated, feature_set, encoder, fields=fields, vector=vector, combine=experiment.retrieval.combine
-    )
     run = None if clicks is None else clicks.run
     if run is None:
+        retriever = retriever_of(
+            experiment,
+            feature_set,
+            dataset.products,
+            fields=fields,
+            body=body,
+            vectors=stated.vectors[vector] if vector else None,
+            encoder=encoder,
+        )
         run = candidates(retriever, dataset.queries, dataset.judgments, experiment)
     pairs = compute.pairs(
         run.join(dataset.queries.select("query_id", "query"), on="query_id", how="left", maintain_order="left"),
@@ -184,13 +192,14 @@ def assemble(experiment: Experiment, *, base: Path, cache: Path) -> Assembled:
     pairs = labelled(pairs, dataset.judgments, complete=dataset.complete)
     return Assembled(
         experiment, dataset, scale, gains_name, gains, feature_set, stated, encoder, fields, run, pairs, audit(dataset),
-        source=source, tuned_on=known_to_encoder, clicks=clicks,
+        body=body, source=source, tuned_on=known_to_encoder, clicks=clicks,
     )  # fmt: skip
 
 
-def chosen_features(experiment: Experiment, *, base: Path) -> FeatureSet:
-    """The experiment's feature set, without those that it leaves out."""
-    found: FeatureSet = features.read_feature_set(features.find(experiment.features.path, base=base))
+def chosen_features(experiment: Experiment, *, base: Path, found: FeatureSet | None = None) -> FeatureSet:
+    """The experiment's feature set, or the one that is given, without the features that it leaves out."""
+    if found is None:
+        found = features.read_feature_set(features.find(experiment.features.path, base=base))
     leave_out = experiment.features.leave_out
     if unknown := next((name for name in leave_out if name not in found.names), None):
         raise ConfigError(
@@ -366,26 +375,3 @@ def encoder_of(experiment: Experiment, *, base: Path, cache: Path) -> Encoder:
     if (local := base / config.model).is_dir():
         config = config.model_copy(update={"model": str(local.resolve())})
     return encoders.load(config, cache=cache)
-
-
-def _retriever(
-    dataset: Dataset,
-    stated: State,
-    feature_set: FeatureSet,
-    encoder: Encoder | None,
-    *,
-    fields: Mapping[str, float],
-    vector: str | None,
-    combine: Literal["sum", "best"],
-) -> Retriever:
-    from ltr.retrieval import embedded
-
-    return embedded.build(
-        dataset.products,
-        fields=fields,
-        analyzer=feature_set.analyzer,
-        match=feature_set.match,
-        vectors=stated.vectors[vector] if vector else None,
-        encoder=encoder if vector else None,
-        combine=combine,
-    )

@@ -43,10 +43,12 @@ def evaluate_bundle(
     products: Path | None = None,
     measures: Sequence[str] | None = None,
     cache: Path | None = None,
+    url: str | None = None,
 ) -> Evaluated:
     """Rerank the judged products of each query and evaluate them; the bundle's own gains and rules apply.
 
-    Products that the catalogue lacks are ranked with missing features, as serving would; they are counted in a warning.
+    Products that the catalogue lacks are ranked with missing features, as serving would; they are counted in a warning. ``url``
+    is of the search engine that the bundle takes its match features from, instead of what it and the environment say.
     """
     loaded = bundles.load(path, cache=cache)
     scale = measured.scale(loaded.facts.scale)
@@ -67,7 +69,7 @@ def evaluate_bundle(
     if not frame.height:
         raise JudgmentError(f"{judgments} holds no judgment", hint="give a file with query, product_id and grade")
     pairs = frame.select("query_id", "product_id").join(queries, on="query_id", how="inner", maintain_order="left")
-    candidates = loaded.retriever(state=state).score(pairs.select("query_id", "query", "product_id"))
+    candidates = loaded.retriever(state=state, url=url).score(pairs.select("query_id", "query", "product_id"))
     candidates = candidates.join(queries.select("query_id", "query"), on="query_id", how="left", maintain_order="left")
     library = loaded.experiment.ranker.library
     runs = {

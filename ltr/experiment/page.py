@@ -1,6 +1,6 @@
 """The results as people read them: one table from every expected.toml, one from the benchmarks' measured.json.
 
-``experiments/README.md`` is this page; README.md quotes it between two markers. Both are written by ``ltr reproduce
+``experiments/README.md`` is this page; README.md quotes it between two markers, of the benchmarks what has a bound. Both are written by ``ltr reproduce
 --accept`` and ``make bench``, and a test holds them to the files that they come from.
 """
 
@@ -38,9 +38,10 @@ def page(root: Path) -> str:
     return _HEADING + "\n".join(questions) + "\n\n" + tables(root)
 
 
-def tables(root: Path) -> str:
-    """The table of quality and the table of speed and memory."""
-    return "\n".join([*_quality(root), "", *_speed(root / "experiments" / "bench" / "measured.json"), ""])
+def tables(root: Path, *, bounded: bool = False) -> str:
+    """The table of quality and the table of speed and memory; ``bounded``: of that, only figures that have a bound."""
+    speed = _speed(root / "experiments" / "bench" / "measured.json", bounded=bounded)
+    return "\n".join([*_quality(root), "", *speed, ""])
 
 
 def write(root: Path) -> None:
@@ -52,7 +53,7 @@ def write(root: Path) -> None:
     before, begin, rest = readme.read_text(encoding="utf-8").partition(BEGIN)
     _, end, after = rest.partition(END)
     if begin and end:
-        readme.write_text(f"{before}{BEGIN}\n\n{tables(root)}\n{END}{after}", encoding="utf-8")
+        readme.write_text(f"{before}{BEGIN}\n\n{tables(root, bounded=True)}\n{END}{after}", encoding="utf-8")
 
 
 def met(figure: Mapping[str, Any]) -> bool | None:
@@ -121,7 +122,7 @@ def _more(figure: Mapping[str, Any]) -> bool:
     return bool(figure.get("better") == "higher")
 
 
-def _speed(path: Path) -> list[str]:
+def _speed(path: Path, *, bounded: bool) -> list[str]:
     measured: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     lines = ["| benchmark | figure | bound | measured on | reproduce with |", "|---|---|---|---|---|"]
     lines += [
@@ -129,5 +130,6 @@ def _speed(path: Path) -> list[str]:
         f"`make bench BENCH={name}` |"
         for name, entry in measured.items()
         for figure in entry["figures"]
+        if not bounded or figure["bound"] is not None
     ]
     return lines

@@ -14,6 +14,7 @@ from typing import Final
 import polars as pl
 
 from ltr import datasets, features, measures
+from ltr.bundle_retriever import retriever_of
 from ltr.config import Experiment
 from ltr.datasets import Dataset
 from ltr.errors import ConfigError, suggestion
@@ -101,8 +102,6 @@ def _orders(
     experiment: Experiment, dataset: Dataset, *, base: Path, cache: Path
 ) -> Callable[[Mapping[str, float]], pl.DataFrame]:
     """From weights of fields to the candidates in that order."""
-    from ltr.retrieval import embedded
-
     if dataset.feature_table is not None:
         feature_set = features.parse(dataset.feature_table, where=f"the features of {dataset.name}")
     else:
@@ -116,14 +115,8 @@ def _orders(
         ).vectors[vector]
 
     def order(weights: Mapping[str, float]) -> pl.DataFrame:
-        retriever = embedded.build(
-            dataset.products,
-            fields=weights,
-            analyzer=feature_set.analyzer,
-            match=feature_set.match,
-            vectors=vectors,
-            encoder=encoder,
-            combine=experiment.retrieval.combine,
+        retriever = retriever_of(
+            experiment, feature_set, dataset.products, fields=weights, body=None, vectors=vectors, encoder=encoder
         )
         return candidates(retriever, dataset.queries, dataset.judgments, experiment)
 

@@ -15,6 +15,7 @@ import polars as pl
 
 from ltr import bundle, evaluation, measures, tracking
 from ltr.config import Experiment, TrackingConfig
+from ltr.engine.connection import bare
 from ltr.errors import TrackingError
 from ltr.evaluation import Comparison
 from ltr.experiment import inspection
@@ -24,6 +25,7 @@ from ltr.experiment.record import record_of
 from ltr.experiment.result import Result, Rows, finite
 from ltr.experiment.trial import Trial, trial
 from ltr.experiment.verdict import verdict
+from ltr.features.definition import FeatureSet
 from ltr.lines import write_bytes
 
 __all__ = ["PERMUTATIONS", "train"]
@@ -38,6 +40,7 @@ def train(
     base: Path,
     cache: Path,
     bundles: Path,
+    feature_set: FeatureSet | None = None,
     say: Callable[[str], None] = lambda _text: None,
 ) -> Result:
     """Run one experiment.
@@ -47,6 +50,7 @@ def train(
         base: the directory of experiment.toml.
         cache: where encoders and vectors are kept between runs.
         bundles: where the bundle goes.
+        feature_set: instead of the one that the experiment names.
         say: told each warning as it arises.
 
     Raises:
@@ -56,7 +60,7 @@ def train(
     started = datetime.now(UTC)
     seconds: dict[str, float] = {}
     with _timed(seconds, "assemble"):
-        assembled = assemble(experiment, base=base, cache=cache)
+        assembled = assemble(experiment, base=base, cache=cache, feature_set=feature_set)
     for warning in assembled.audit.warnings:
         say(warning)
     with _timed(seconds, "fit and evaluate"):
@@ -164,6 +168,7 @@ def _save(assembled: Assembled, kept: Trial, result: Result, *, bundles: Path, c
         scale=assembled.scale.name,
         gains=[float(gain) for gain in assembled.gains],
         gains_name=assembled.gains_name,
+        body=dict(assembled.body) if assembled.body else None,
     )
 
     def results(directory: Path) -> None:
@@ -179,10 +184,7 @@ def _save(assembled: Assembled, kept: Trial, result: Result, *, bundles: Path, c
     return bundle.save(
         bundles,
         f"{experiment.name}-{created:%Y%m%dT%H%M%SZ}",
-        # A bundle travels: the password of a tracking server stays here.
-        experiment=experiment.model_copy(
-            update={"tracking": TrackingConfig(uri=tracking.masked(experiment.tracking.uri))}
-        ),
+        experiment=_travelling(experiment),
         facts=facts,
         feature_set=assembled.feature_set,
         ranker=kept.ranker,
@@ -191,6 +193,20 @@ def _save(assembled: Assembled, kept: Trial, result: Result, *, bundles: Path, c
         judged=kept.judged,
         created=created.isoformat(timespec="seconds"),
         results=results,
+        candidates=assembled.run.join(
+            dataset.queries.select("query_id", "query"), on="query_id", how="left", maintain_order="left"
+        ),
+    )
+
+
+def _travelling(experiment: Experiment) -> Experiment:
+    """The experiment as a bundle carries it: passwords of servers stay here."""
+    return experiment.model_copy(
+        update={
+            "tracking": TrackingConfig(uri=tracking.masked(experiment.tracking.uri)),
+            "data": experiment.data.model_copy(update={"url": bare(experiment.data.url)}),
+            "retrieval": experiment.retrieval.model_copy(update={"url": bare(experiment.retrieval.url)}),
+        }
     )
 
 
