@@ -11,12 +11,18 @@ from ltr.cli import (
     agreement,
     compare,
     convert,
+    deploy,
+    elasticsearch,
     evaluate,
     experiments,
+    export,
     features,
+    index,
+    init,
     inspect,
     judge,
     learning_curve,
+    parity,
     propensity,
     refresh,
     search,
@@ -49,6 +55,12 @@ app.command("judge")(judge.judge)
 app.command("propensity")(propensity.propensity)
 app.command("agreement")(agreement.agreement)
 app.command("refresh")(refresh.refresh)
+app.command("elasticsearch")(elasticsearch.elasticsearch)
+app.command("init")(init.init)
+app.command("index")(index.index)
+app.command("export")(export.export)
+app.command("parity")(parity.parity)
+app.command("deploy")(deploy.deploy)
 app.command("track")(train.track)
 app.command("tune-encoder")(tune_encoder.tune_encoder)
 judgments = typer.Typer(help="Judgment files.", no_args_is_help=True, rich_markup_mode=None)

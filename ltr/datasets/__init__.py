@@ -2,7 +2,7 @@
 
 The contract: each module has one function ``load(config: DataConfig, *, base: Path, quiet: bool) -> Dataset``; ``base``
 is the directory that relative paths start from (that of experiment.toml). ``load`` here picks the module by ``config.source``.
-``files`` also takes the scale that the experiment names, so that a grade off it is refused with its line.
+``files`` and ``elasticsearch`` also take the scale that the experiment names, so that a grade off it is refused with its line.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ __all__ = ["SOURCES", "Dataset", "FieldType", "load"]
 FieldType = Literal["text", "keyword", "number", "boolean", "time", "vector"]
 
 SOURCES: Final = {
+    "elasticsearch": "ltr.datasets.elasticsearch",
     "esci": "ltr.datasets.esci",
     "files": "ltr.datasets.files",
     "msrd": "ltr.datasets.msrd",
@@ -80,6 +81,7 @@ def load(
             f"[data] source {config.source!r} is unknown", hint=suggestion(config.source, SOURCES, noun="sources")
         )
     module = importlib.import_module(SOURCES[config.source])
-    named: dict[str, Any] = {"scale": scale, "needs_judgments": judged} if config.source == "files" else {}
+    yours = config.source in ("elasticsearch", "files")
+    named: dict[str, Any] = {"scale": scale, "needs_judgments": judged} if yours else {}
     dataset: Dataset = module.load(config, base=base, quiet=quiet, **named)
     return dataset

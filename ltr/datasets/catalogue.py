@@ -32,7 +32,7 @@ def read_products(
 ) -> tuple[pl.DataFrame, list[str]]:
     """Read a catalogue for a bundle: the products with all of ``fields``, and the fields that the file lacks."""
     source: Any = importlib.import_module(SOURCES[config.source])
-    frame, _ = read_files(path, columns=config.columns)
+    frame, _ = read_files(path, columns={**getattr(source, "COLUMNS", {}), **config.columns})
     official: dict[str, str] = getattr(source, "OFFICIAL", {})
     frame = frame.rename(
         {theirs: ours for ours, theirs in official.items() if theirs in frame.columns and ours not in frame.columns}
