@@ -17,7 +17,19 @@ from machine import machine
 from ltr.errors import LtrError
 from ltr.experiment import page
 
-BENCHMARKS = ("startup", "training", "runs", "evaluating", "features", "kinds", "reading", "clickmodels", "behaviour")
+BENCHMARKS = (
+    "startup",
+    "training",
+    "runs",
+    "evaluating",
+    "features",
+    "kinds",
+    "reading",
+    "clickmodels",
+    "behaviour",
+    "indexing",
+    "elastic",
+)
 SLOW = ("clicks", "worth")  # only where it is asked for
 ROOT = Path(__file__).parents[2]
 MEASURED = ROOT / "experiments" / "bench" / "measured.json"
