@@ -29,6 +29,7 @@ BENCHMARKS = (
     "behaviour",
     "indexing",
     "elastic",
+    "parity",
 )
 SLOW = ("clicks", "worth")  # only where it is asked for
 ROOT = Path(__file__).parents[2]

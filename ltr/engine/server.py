@@ -81,7 +81,13 @@ def home(cache: Path) -> Path:
 
 
 def start(
-    *, directory: Path, port: int = 9200, heap: str = "1g", cache: Path | None = None, timeout_s: float = 120.0
+    *,
+    directory: Path,
+    port: int = 9200,
+    heap: str = "1g",
+    cache: Path | None = None,
+    closed: bool = False,
+    timeout_s: float = 120.0,
 ) -> Server:
     """Start the directory's server and wait until it is healthy; one that runs already is returned as it is.
 
@@ -90,6 +96,7 @@ def start(
         port: of HTTP, on the loopback interface.
         heap: of Java, such as "512m" or "1g".
         cache: where the distribution is kept; None = the directory.
+        closed: with security on, so that nobody is let in: for trying what a refused login looks like.
         timeout_s: how long it may take to become healthy, after the distribution is there.
 
     Raises:
@@ -113,7 +120,7 @@ def start(
                     hint="choose another directory, or open that one with chmod o+x",
                 )
         deadline = time.monotonic() + timeout_s
-        server = _launched(directory, distribution, java, port=port, heap=heap, deadline=deadline)
+        server = _launched(directory, distribution, java, port=port, heap=heap, closed=closed, deadline=deadline)
         try:
             _wait(server, deadline)
             (directory / "server.json").write_text(json.dumps(_told(server), indent=2) + "\n", encoding="utf-8")
@@ -145,12 +152,15 @@ def stop(directory: Path) -> Server | None:
         return found
 
 
-def _launched(directory: Path, distribution: Path, java: Path, *, port: int, heap: str, deadline: float) -> Server:
+def _launched(
+    directory: Path, distribution: Path, java: Path, *, port: int, heap: str, closed: bool, deadline: float
+) -> Server:
     """Start the process and return it when it serves; its own launcher waits for that."""
     _prepare(directory, distribution)
     config, data, logs, temporary = (directory / name for name in _FOLDERS)
     record, output = temporary / "pid", directory / "started.log"
     settings = _SETTINGS | {"http.port": str(port), "path.data": str(data), "path.logs": str(logs)}
+    settings |= {"xpack.security.enabled": "true"} if closed else {}
     command = [str(distribution / "bin" / "elasticsearch"), "-d", "-p", str(record)]
     command += [f"-E{name}={value}" for name, value in settings.items()]
     # Nothing else of the caller's environment, such as keys of clouds, is the server's business.
@@ -216,6 +226,8 @@ def _wait(server: Server, deadline: float) -> None:
                 return
             reason = f"its health is {health.get('status')}"
         except EngineError as error:
+            if error.status == 401:
+                return  # it is there, and lets nobody in
             reason = str(error)
         if _born(server.pid) != server.born:
             raise EngineError(f"Elasticsearch has ended{_last_words(server.directory / 'started.log', _logs(server))}")

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
+from ltr.features.definition import COPIES
 from ltr.scaffold.fields import LEFT_OUT, TEXTS, Guess
 from ltr.scaffold.words import words
 
@@ -38,6 +39,7 @@ def features_toml(guesses: Sequence[Guess], *, name: str, language: str) -> str:
     picked = chosen(guesses)
     named = slugs(picked)
     left = [each for each in guesses if each not in picked]
+    taken = set(named.values())
     lines = [
         f"# Features for {name}, written by `ltr init`; edit it as you like: features/README.md lists the kinds.",
         f"name = {_toml(name)}",
@@ -45,12 +47,12 @@ def features_toml(guesses: Sequence[Guess], *, name: str, language: str) -> str:
         "",
         "# ---- Worked out by the engine, for whatever it retrieves. These can be exported to run inside it (ltr export): every",
         "# product has a number, 0 where the query does not match.",
-        *_section(_of_engine(picked, named)),
+        *_section(_of_engine(picked, named), taken),
         "",
         "# ---- Worked out by ltr from the copied catalogue: they serve reranking outside the engine (the service, ltr search), and",
         "# no engine can express them. `ltr export --drop-unsupported` trains again without them and says what that costs.",
-        *_section(_of_ours(picked, named)),
-        *_meaning(picked, named, language),
+        *_section(_of_ours(picked, named), taken),
+        *_meaning(picked, named, language, taken),
     ]
     if left:
         told = (_printable(f"# {each.name}: {each.role}; {each.why}") for each in left)
@@ -94,11 +96,11 @@ def _worth(each: Guess) -> bool:
     return each.sample.filled >= _FILLED or each.field.fed
 
 
-def _section(parts: Iterator[tuple[str, list[Entry]]]) -> Iterator[str]:
+def _section(parts: Iterator[tuple[str, list[Entry]]], taken: set[str]) -> Iterator[str]:
     for comment, entries in parts:
         yield ""
         yield f"# {_printable(comment)}"
-        for at, entry in enumerate(entries):
+        for at, entry in enumerate(_unlike(entries, taken)):
             yield from table(entry)[0 if at else 1 :]
 
 
@@ -140,7 +142,7 @@ def _matches(each: Guess, slug: str) -> list[Entry]:
             found.append({"name": f"{slug}_{own}_match", **entry, "subfield": name})
         elif subfield.normalizer is not None:  # else capitals would have to be right
             found.append({"name": f"{slug}_{own}_is", **entry, "query": "term", "subfield": name, "constant": True})
-    return [{**one, "missing": 0} for one in _unlike(found)]
+    return [{**one, "missing": 0} for one in found]
 
 
 def _of_ours(picked: Sequence[Guess], named: dict[str, str]) -> Iterator[tuple[str, list[Entry]]]:
@@ -221,7 +223,7 @@ def _facets(each: Guess, slug: str) -> list[Entry]:
     return found
 
 
-def _meaning(picked: Sequence[Guess], named: dict[str, str], language: str) -> Iterator[str]:
+def _meaning(picked: Sequence[Guess], named: dict[str, str], language: str, taken: set[str]) -> Iterator[str]:
     """Features of an encoder: as they are where the default one knows the language, else to be thought about first."""
     title = next((each for each in picked if each.role == "title"), None)
     if title is None:
@@ -239,7 +241,7 @@ def _meaning(picked: Sequence[Guess], named: dict[str, str], language: str) -> I
         entries.append(
             {"name": "about_cosine", "kind": "cosine", "fields": about, "also": ["relative", "rank_in_list"]}
         )
-    lines = [line for entry in entries for line in table(entry)]
+    lines = [line for entry in _unlike(entries, taken) for line in table(entry)]
     yield ""
     if language == "english":
         yield "# What is meant, whatever the words: the cosine of a text encoder's vectors, made here ([encoder] in experiment.toml)."
@@ -262,15 +264,21 @@ def _skewed(each: Guess) -> bool:
     return each.role in _SKEWED or (each.sample.low >= 0 and each.sample.high > 1_000 * max(each.sample.low, 1.0))
 
 
-def _unlike(entries: list[Entry]) -> list[Entry]:
-    """Entries under names of their own: two subfields may fold to one name."""
-    found: dict[str, Entry] = {}
+def _unlike(entries: Sequence[Entry], taken: set[str]) -> list[Entry]:
+    """Entries, and the copies that they ask for, under names that nothing has yet; those called after their field keep that."""
+    found: list[Entry] = []
     for entry in entries:
         name = entry["name"]
-        while name in found:
+        after_field = entry["kind"] == "number" and name in taken
+        while not (after_field and name == entry["name"]) and not taken.isdisjoint(_names(name, entry)):
             name = f"{name}_too"
-        found[name] = {**entry, "name": name}
-    return list(found.values())
+        taken.update(_names(name, entry))
+        found.append({**entry, "name": name})
+    return found
+
+
+def _names(name: str, entry: Entry) -> list[str]:
+    return [name, *(f"{name}_{COPIES[copy]}" for copy in entry.get("also", ()))]
 
 
 def _comment(each: Guess) -> str:

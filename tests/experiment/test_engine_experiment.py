@@ -98,7 +98,7 @@ def test_a_server_that_stops_in_the_middle_ends_the_run_with_one_sentence_and_no
 
     with front_door(engine_trained.url, rule) as (url, _came):
         command = [
-            "ltr",
+            *LTR,
             "train",
             str(engine_trained.home),
             "--set",

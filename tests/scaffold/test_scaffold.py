@@ -304,19 +304,21 @@ def test_of_many_fields_the_fullest_few_get_features():
 
 
 ODD = st.text(min_size=1, max_size=12) | st.sampled_from(
-    ["all", "query", "Größe", "a.b", "a_b", "a-b", 'q"uote', "new\nline"]
+    ["all", "query", "Größe", "a.b", "a_b", "a-b", 'q"uote', "new\nline", "0", ":", "a", "a_match", "a_relative", "a_0"]
 )
 
 
 @settings(max_examples=60)
 @given(
     st.lists(ODD, min_size=1, max_size=6, unique=True),
-    st.lists(st.sampled_from(["title", "brand", "facet", "text", "identifier", "tags"]), min_size=6, max_size=6),
+    st.lists(st.sampled_from(["title", "brand", "facet", "text", "price", "tags"]), min_size=6, max_size=6),
     ODD,
 )
 def test_whatever_fields_are_called_the_files_are_read_back(names, given_roles, subfield):
     fields = [
-        made(role, EngineField(name, "text", {subfield: Subfield("text"), subfield + "_": Subfield("text")}))
+        made(role, EngineField(name, "float", doc_values=True))
+        if role == "price"
+        else made(role, EngineField(name, "text", {subfield: Subfield("text"), subfield + "_": Subfield("text")}))
         for name, role in zip(names, given_roles, strict=False)
     ]
     found, _ = feature_set(fields)
