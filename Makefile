@@ -3,6 +3,7 @@ PYTHON ?= python3
 EXPERIMENT ?= shop
 PORT ?= 5000
 BENCH ?=
+PROCESSES ?= 2
 # TORCH=cpu takes PyTorch's CPU build instead of the one with CUDA, from PyTorch's own index.
 TORCH ?=
 UV_VERSION := 0.13.9
@@ -37,8 +38,8 @@ endif
 train: install ## train an experiment: make train EXPERIMENT=msrd
 	@.venv/bin/ltr train $(EXPERIMENT)
 
-test: install ## run the tests
-	.venv/bin/pytest
+test: install ## run the tests, in PROCESSES=2 at once
+	.venv/bin/pytest -n $(PROCESSES) --dist loadfile
 
 lint: install ## ruff and mypy --strict
 	.venv/bin/ruff check .

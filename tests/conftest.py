@@ -14,6 +14,7 @@ settings.register_profile("ltr", deadline=None)
 settings.load_profile("ltr")
 
 REPOSITORY = Path(__file__).parents[1]
+SHARED = "LTR_TEST_ELASTICSEARCH"  # the directory of the server that several processes of one run share
 
 
 @pytest.fixture(scope="session")
@@ -40,7 +41,8 @@ def engine_url():
     if given := os.environ.get("LTR_ELASTICSEARCH_URL"):
         yield given
         return
-    directory = server_directory()
+    shared = os.environ.get(SHARED)
+    directory = Path(shared) if shared else server_directory()
     try:
         try:
             running = server.start(
@@ -52,8 +54,26 @@ def engine_url():
             pytest.skip(f"needs Elasticsearch: {error}")
         yield running.url
     finally:
-        server.stop(directory)
-        shutil.rmtree(directory)
+        if not shared:
+            end_server(directory)
+
+
+def pytest_configure(config):
+    """Where tests run in several processes, these share one server, which the process that started them ends."""
+    if getattr(config.option, "numprocesses", None) and not hasattr(config, "workerinput"):
+        os.environ[SHARED] = str(server_directory())
+
+
+def pytest_unconfigure(config):
+    if SHARED in os.environ and not hasattr(config, "workerinput"):
+        end_server(Path(os.environ.pop(SHARED)))
+
+
+def end_server(directory):
+    from ltr.engine import server
+
+    server.stop(directory)
+    shutil.rmtree(directory)
 
 
 def server_directory():
