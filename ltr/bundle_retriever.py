@@ -6,11 +6,12 @@ part of the model: ``url`` and the environment (``ltr.engine.connection``) say i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from ltr.engine import template
+from ltr.errors import EngineError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,7 +24,9 @@ if TYPE_CHECKING:
     from ltr.retrieval import Retriever
     from ltr.retrieval.elastic import Elastic
 
-__all__ = ["elastic_of", "read_body", "retriever_of"]
+__all__ = ["elastic_of", "read_body", "retriever_of", "told_of"]
+
+_SHOWN: Final = 3
 
 
 def retriever_of(
@@ -93,6 +96,40 @@ def elastic_of(
         id_field=config.id_field,
         timeout_s=config.timeout_s,
     )
+
+
+def told_of(retriever: Retriever, texts: Sequence[str], product_ids: Sequence[str]) -> tuple[str, ...]:
+    """What a person should know of a search engine's candidates before trusting a figure; nothing of the embedded engine's.
+
+    Args:
+        retriever: that was asked.
+        texts: the queries.
+        product_ids: those that were judged, each once.
+
+    Raises:
+        EngineError: the index has none of them, and is another catalogue's.
+    """
+    from ltr.retrieval.elastic import Elastic
+    from ltr.retrieval.prepared import WORDS, bounded, cleaned
+
+    if not isinstance(retriever, Elastic):
+        return ()
+    told = []
+    if absent := retriever.lacking(product_ids):
+        shown = ", ".join(map(repr, absent[:_SHOWN]))
+        index = f"index {retriever.target.index!r}"
+        if len(absent) == len(product_ids):
+            raise EngineError(
+                f"{index} has none of the {len(absent):,} judged products, such as {shown}",
+                hint="name the index of this catalogue, or the field that has these ids: [retrieval] id_field",
+            )
+        told.append(f"judged products that {index} lacks: {len(absent):,} of {len(product_ids):,}, such as {shown}")
+    if cut := [text for text in texts if len(bounded(text)) < len(cleaned(text))]:
+        told.append(
+            f"queries of more than {WORDS} words, of which the engine is asked for the first: {len(cut):,}, such as "
+            f"{cut[0][:60]!r}"
+        )
+    return tuple(told)
 
 
 def read_body(experiment: Experiment, *, base: Path) -> dict[str, Any] | None:

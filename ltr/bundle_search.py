@@ -7,7 +7,7 @@ What the engine answers is kept word for word; only the order of the first ``dep
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +33,7 @@ class Searched:
         retrieved: the candidates in the engine's order, a run frame with match columns; empty where there are none.
         reranked: the same candidates in the ranker's order, a run frame of its scores; as retrieved where ``reason`` says why.
         reason: why the order is the engine's; "" where it is the ranker's.
-        notes: what else a caller should know, such as shards that failed.
+        notes: what else a caller should know, such as shards that failed, or candidates that the bundle's catalogue lacks.
     """
 
     answer: dict[str, Any]
@@ -87,6 +87,7 @@ def search(
         size: hits a page; None = the body's.
 
     Raises:
+        ConfigError: a body that is none.
         EngineError: the engine refuses the body or does not answer: there is no list to give back.
     """
     page = engine.search(query, body=body, depth=depth, offset=offset, size=size)
@@ -99,4 +100,16 @@ def search(
     except LtrError as error:
         return Searched(page.answer, retrieved, retrieved, str(error), page.notes)
     answer = page.reranked(reranked["product_id"].to_list())
-    return Searched(answer, retrieved, reranked, "", page.notes)
+    return Searched(answer, retrieved, reranked, "", (*page.notes, *_unknown(bundle, page.product_ids)))
+
+
+def _unknown(bundle: Bundle, product_ids: Sequence[str]) -> list[str]:
+    """An index goes on while a bundle's catalogue stands still."""
+    unknown = int((bundle.state.rows(product_ids) < 0).sum())
+    # What the engine itself delivers is there for any product.
+    if not unknown or bundle.feature_set.match.keys() >= set(bundle.feature_set.names):
+        return []
+    return [
+        f"{unknown:,} of {len(product_ids):,} candidates are not in the bundle's catalogue, and ranked without its fields: "
+        "`ltr refresh` renews it"
+    ]

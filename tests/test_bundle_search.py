@@ -7,7 +7,7 @@ import pytest
 
 from ltr import bundle, bundle_search
 from ltr.errors import ConfigError, EngineError
-from ltr.features import definition
+from ltr.features import definition, state
 
 BODY = {"query": {"multi_match": {"query": "{{query}}", "fields": ["title", "description"]}}}
 
@@ -102,3 +102,22 @@ def test_features_that_the_engine_did_not_deliver_leave_its_order(loaded, engine
     assert "lack the engine's score for feature 'brand_match'" in found.reason
     assert ids(found.answer) == found.retrieved["product_id"].head(10).to_list() != []
     assert found.reranked.equals(found.retrieved)
+
+
+def test_candidates_that_the_catalogue_of_the_bundle_lacks_are_counted(loaded, engine):
+    whole = bundle_search.search(loaded, engine, MANY, body=BODY)
+    assert whole.notes == ()
+    gone = whole.retrieved["product_id"].head(3)
+    products = loaded.state.products
+    others = state.build(
+        products.filter(~products["product_id"].is_in(gone.implode())),
+        loaded.feature_set,
+        fields=loaded.facts.fields,
+        encoder=None,
+    )
+    found = bundle_search.search(replace(loaded, state=others), engine, MANY, body=BODY)
+    assert found.reason == ""
+    assert found.notes == (
+        f"3 of {whole.retrieved.height} candidates are not in the bundle's catalogue, and ranked without its fields: "
+        "`ltr refresh` renews it",
+    )

@@ -46,8 +46,8 @@ def deploy(
     from ltr.engine.template import read_body
 
     made = export.read(directory)
-    if rollback and (prune or body or index):
-        raise ConfigError("--rollback takes the version before as it is", hint="leave out --index, --body and --prune")
+    if rollback and (prune or body):
+        raise ConfigError("--rollback takes the version before as it is", hint="leave out --body and --prune")
     wanted = index or made.about.get("index")
     if not (rollback or wanted):
         raise ConfigError("--index is missing", hint="name the index or alias that is searched")
@@ -63,11 +63,12 @@ def deploy(
     for note in done.notes:
         warn(note)
     if as_json:
-        print_json({"url": engine.url, "index": None if rollback else wanted, "dry_run": dry_run, **done.to_json()})
+        print_json({"url": engine.url, "index": wanted, "dry_run": dry_run, **done.to_json()})
         return
     out = console()
     out.print(_table(done, dry_run=dry_run, url=engine.url))
-    out.print(facts_table(_facts(done, dry_run=dry_run, licence="" if rollback else made.about["licence"])))
+    licence = "" if rollback else made.about["licence"]
+    out.print(facts_table(_facts(done, wanted or "INDEX", dry_run=dry_run, licence=licence)))
 
 
 def _table(done: Deployed, *, dry_run: bool, url: str) -> Table:
@@ -87,13 +88,13 @@ def _table(done: Deployed, *, dry_run: bool, url: str) -> Table:
     return table
 
 
-def _facts(done: Deployed, *, dry_run: bool, licence: str) -> dict[str, str]:
+def _facts(done: Deployed, index: str, *, dry_run: bool, licence: str) -> dict[str, str]:
     would = "would answer" if dry_run and done.changed else "answers"
     same = "" if done.changed else "; nothing had to be changed"
     call = {"id": done.name, "params": {"query": "…", "from": 0, "size": 10}}
     return {
         "template": f"{done.name} {would} with {done.version}{same}",
-        "call it": f"POST /INDEX/_search/template {json.dumps(call, ensure_ascii=False)}",
+        "call it": f"POST /{index}/_search/template {json.dumps(call, ensure_ascii=False)}",
         "rollback": f"to {done.before}" if done.before else "none: there is no version before",
         "old": f"{counted(len(done.old), 'model')} besides ({', '.join(done.old)}); --prune removes them"
         if done.old

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import typer
 from rich.text import Text
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from ltr.export import Export, ParityReport
 
 __all__ = ["export", "proof"]
+
+# Features that the sentence of the cost names; of more, the warning before has said which.
+_FEW: Final = 6
 
 
 def export(
@@ -52,7 +55,9 @@ def export(
 
     loaded = bundles.load(Path(bundle))
     reduced: Reduced | None = None
-    if drop_unsupported and (names := list(unsupported(loaded.feature_set, booleans=loaded.facts.booleans))):
+    names = list(unsupported(loaded.feature_set, booleans=loaded.facts.booleans)) if drop_unsupported else []
+    if 0 < len(names) < len(loaded.feature_set.names):
+        exporting.check_before_fitting(loaded, output, name=name)
         reduced = _retrained(Path(bundle), names, experiment)
         loaded = bundles.load(Path(reduced.result.bundle))
     made = exporting.write(loaded, to, output, name=name, shift=not no_shift)
@@ -107,8 +112,10 @@ def _cost(reduced: Reduced) -> dict[str, object]:
 
 def _sentence(reduced: Reduced) -> str:
     cost: Comparison = reduced.cost
+    left_out = reduced.left_out
+    named = ", ".join(left_out) if len(left_out) <= _FEW else counted(len(left_out), "feature")
     return (
-        f"without {', '.join(reduced.left_out)}: {cost.measure} {cost.difference:+.4f} "
+        f"without {named}: {cost.measure} {cost.difference:+.4f} "
         f"({cost.low:+.4f} to {cost.high:+.4f}, p {p_value(cost.p_value)}, {counted(cost.n, 'query')}); "
         f"the new bundle is {reduced.result.bundle}"
     )

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from ltr.cli.export import proof
 from ltr.cli.output import console, facts_table, print_json
-from ltr.errors import ConfigError
+from ltr.errors import ConfigError, EngineError
 
 if TYPE_CHECKING:
     from ltr.engine import Engine
@@ -46,7 +46,7 @@ def parity(
 
         engine = connect(url)
         try:
-            reports["engine"] = deployment.parity(engine, made, index=index or _own(engine, made))
+            reports["engine"] = deployment.parity(engine, made, index=_index(engine, index, made))
         finally:
             engine.close()
     passed = all(report.passed for report in reports.values())
@@ -62,10 +62,12 @@ def parity(
     return 0 if passed else 1
 
 
-def _own(engine: Engine, made: Export) -> str | None:
-    """The index that the ranker was fitted on, where this engine has it."""
+def _index(engine: Engine, given: str | None, made: Export) -> str | None:
+    """The index that is given, else the one that the ranker was fitted on, where this engine has it."""
     from ltr.engine.connection import path_of
 
-    name: str | None = made.about["index"]
+    name: str | None = given or made.about["index"]
     there = name is not None and engine.call("HEAD", path_of(name), allow=(404,)) is not None
+    if given and not there:
+        raise EngineError(f"{engine.url} has no index {given!r}", hint="name an index or alias with products")
     return name if there else None

@@ -101,7 +101,21 @@ def _asked(loaded: Bundle, query: str, *, url: str | None, body: dict[str, Any] 
     found = bundle_search.search(loaded, engine, query, body=body, depth=depth, offset=0, size=depth)
     for note in found.notes:
         warn(note)
-    return found.retrieved, found.reranked, _titles(loaded), found.reason if found.answer["hits"]["hits"] else ""
+    hits = found.answer["hits"]["hits"]
+    if hits and not found.retrieved.height:
+        # Not to be reranked: the engine's own list, twice.
+        shown = _listed(hits)
+        return shown, shown, _titles(loaded), found.reason
+    return found.retrieved, found.reranked, _titles(loaded), found.reason if hits else ""
+
+
+def _listed(hits: list[dict[str, Any]]) -> pl.DataFrame:
+    """Hits as they came: of a sorted search, without scores."""
+    import polars as pl
+
+    rows = [(hit.get("_id"), rank, hit.get("_score")) for rank, hit in enumerate(hits, 1)]
+    schema = {"product_id": pl.String, "rank": pl.UInt32, "score": pl.Float32}
+    return pl.DataFrame(rows, schema=schema, orient="row")
 
 
 def _titles(loaded: Bundle) -> dict[str, str | None]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from ltr.deployment.pointer import page_of
 from ltr.deployment.steps import Part, Step, exists
 from ltr.engine.connection import Engine, path_of
 from ltr.errors import EngineError, ExportError
@@ -76,9 +77,9 @@ def page(body: Mapping[str, Any], rescore: Mapping[str, Any]) -> str:
     """What to know of pages, which the model's window has to cover.
 
     Raises:
-        ExportError: the search's own page is larger than the window.
+        ExportError: the search's own page is larger than the window, or no page.
     """
-    window, size = int(rescore["window_size"]), int(body.get("from", 0)) + int(body.get("size", 10))
+    window, size = int(rescore["window_size"]), sum(page_of(body).values())
     if size > window:
         raise ExportError(
             f"the search shows {size} hits, and the model orders {window}, of which Elasticsearch shows none further",

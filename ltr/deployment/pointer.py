@@ -38,6 +38,7 @@ __all__ = [
     "check",
     "current",
     "model_of",
+    "page_of",
     "part",
     "read",
     "source",
@@ -74,8 +75,13 @@ def body_of(body: Mapping[str, Any], rescore: Any) -> dict[str, Any]:
     """The search of the template: the shop's own body, then the model's rescore; ``from`` and ``size`` as parameters.
 
     Raises:
-        ExportError: the body sorts by something else than the score, which no engine lets a rescore follow.
+        ExportError: the body sorts by something else than the score, or has a retriever: no engine rescores either.
     """
+    if "retriever" in body:
+        raise ExportError(
+            "the search body has a retriever, and an engine takes no rescore beside one",
+            hint="write its search as query and knn, and give it with --body",
+        )
     if body.get("sort") not in _SORTS:
         raise ExportError(
             "the search body sorts its hits itself, and an engine does not rescore those",
@@ -83,8 +89,27 @@ def body_of(body: Mapping[str, Any], rescore: Any) -> dict[str, Any]:
         )
     theirs = body.get("rescore", [])
     both = [*(theirs if isinstance(theirs, list) else [theirs]), rescore]
-    page = {key: _USUAL.replace("?", key).replace("=", str(body.get(key, usual))) for key, usual in _PAGE.items()}
+    page = {key: _USUAL.replace("?", key).replace("=", str(usual)) for key, usual in page_of(body).items()}
     return {**body, "rescore": both if len(both) > 1 else rescore, **page}
+
+
+def page_of(body: Mapping[str, Any]) -> dict[str, int]:
+    """``from`` and ``size`` where an application gives none: the body's own, else the engine's.
+
+    Raises:
+        ExportError: one of them is no whole number from 0.
+    """
+    found = {}
+    for key, usual in _PAGE.items():
+        value = body.get(key, usual)
+        value = usual if value == f"{{{{{key}}}}}" else value
+        if isinstance(value, bool) or not str(value).isdecimal():
+            raise ExportError(
+                f"the search body has {key} = {value!r}",
+                hint=f"give a whole number from 0; it is what counts where an application gives no {key}",
+            )
+        found[key] = int(value)
+    return found
 
 
 def version_of(model: str, body: Mapping[str, Any]) -> str:

@@ -156,10 +156,11 @@ def _named(engine: Engine, export: Export, index: str, text: str, ids: list[str]
 
 
 def _texts(engine: Engine, index: str) -> list[str]:
-    """Queries that have candidates: words of some documents."""
+    """Queries that have candidates: words of some documents; and one with all that could pass for syntax."""
     hits = _hits(engine.call("POST", path_of(index, "_search"), {"size": _QUERIES, "query": {"match_all": {}}}))
     found = [next(_words(hit.get("_source")), "") for hit in hits]
-    return list(dict.fromkeys(text for text in found if text))
+    texts = list(dict.fromkeys(text for text in found if text))
+    return [*texts, *(f"{text} \"5' {{{{query}}}} \\ +x*" for text in texts[:1])]
 
 
 def _words(value: Any) -> Iterator[str]:

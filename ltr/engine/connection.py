@@ -20,6 +20,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import ssl
 import time
 from base64 import b64encode
@@ -41,6 +42,9 @@ DEFAULT_URL: Final = "http://localhost:9200"
 _AGAIN: Final = frozenset({429, 502, 503, 504})
 _LONGEST_WAIT_S: Final = 10.0
 _PORTS: Final = {"http": 9200, "https": 443}
+_START: Final = re.compile(r"[\w+.-]*:?//")
+# A comma before another URL; any other may be of a password.
+_NEXT: Final = re.compile(r",(?=\s*[\w+.-]*:?//)")
 # Of an answer that is no JSON, such as a proxy's page, this much is quoted.
 _QUOTED: Final = 200
 
@@ -201,10 +205,10 @@ def connect(
     except ModuleNotFoundError as error:
         raise MissingExtraError("elastic_transport", "elasticsearch") from error
     given = url or os.environ.get("LTR_ELASTICSEARCH_URL") or DEFAULT_URL
-    parts = [_split(one) for one in given.split(",") if one.strip()]
+    parts = [_split(one, given) for one in given.split(",") if one.strip()]
     if not parts:
         raise ConfigError(f"the URL {given!r} names no host", hint=f"give one such as {DEFAULT_URL}")
-    key = api_key or os.environ.get("LTR_ELASTICSEARCH_API_KEY")
+    key = _key(api_key or os.environ.get("LTR_ELASTICSEARCH_API_KEY") or "")
     context = _context(ca or os.environ.get("LTR_ELASTICSEARCH_CA"))
     nodes = [
         NodeConfig(
@@ -218,7 +222,11 @@ def connect(
     ]
     headers = {"authorization": f"ApiKey {key}"} if key else _basic(parts[0])
     shown = ",".join(masked(part.geturl()) for part in parts)
-    return Engine(shown, timeout_s, retries, NodePool(nodes, Urllib3HttpNode), HttpHeaders(headers))
+    try:
+        pool = NodePool(nodes, Urllib3HttpNode)
+    except ValueError as error:  # a host's name that is none
+        raise _no_url(given) from error
+    return Engine(shown, timeout_s, retries, pool, HttpHeaders(headers))
 
 
 def path_of(*parts: str) -> str:
@@ -231,8 +239,8 @@ def path_of(*parts: str) -> str:
 
 
 def masked(url: str) -> str:
-    """A URL, or several with commas, without user and password."""
-    return ",".join(_masked(one.strip()) for one in url.split(","))
+    """A URL, or several with commas, without user and password; also where it is no URL, as with ``/`` in the password."""
+    return ",".join(_masked(one.strip()) for one in _NEXT.split(url))
 
 
 def bare(url: str | None) -> str | None:
@@ -245,20 +253,38 @@ def bare(url: str | None) -> str | None:
 
 
 def _masked(url: str) -> str:
-    scheme, slashes, rest = url.partition("//")
-    host, slash, path = rest.partition("/")
-    return f"{scheme}{slashes}{'***@' + host.rpartition('@')[2] if '@' in host else host}{slash}{path}"
+    start = _START.match(url)
+    before, rest = (start[0], url[start.end() :]) if start else ("", url)
+    return f"{before}***@{rest.rpartition('@')[2]}" if "@" in rest else url
 
 
-def _split(url: str) -> SplitResult:
+def _split(url: str, given: str) -> SplitResult:
     try:
         parts = urlsplit(url.strip())
         known = parts.scheme in _PORTS and bool(parts.hostname) and (parts.port or True)
     except ValueError:
         known = False
-    if not known or parts.query or parts.fragment:
-        raise ConfigError(f"{masked(url)!r} is no engine's URL", hint=f"give one such as {DEFAULT_URL}")
+    if not known or parts.query or parts.fragment or not re.fullmatch(r"[!-?A-~]*", parts.path):
+        raise _no_url(given)
     return parts
+
+
+def _no_url(given: str) -> ConfigError:
+    # All that was given: a comma in a password may have cut it in two.
+    return ConfigError(
+        f"{masked(given)!r} is no engine's URL",
+        hint=f"give one such as {DEFAULT_URL}; in a password, / , # ? and @ are written as %2F %2C %23 %3F and %40",
+    )
+
+
+def _key(given: str) -> str:
+    key = given.strip()
+    if not re.fullmatch(r"[!-~]*", key):
+        raise ConfigError(
+            "the API key has blanks or characters that no key has",
+            hint="give it as the engine gave it, id:key in base64",
+        )
+    return key
 
 
 def _basic(part: SplitResult) -> dict[str, str]:

@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 
 from ltr import bundle, datasets, features, measures
-from ltr.bundle_retriever import read_body, retriever_of
+from ltr.bundle_retriever import read_body, retriever_of, told_of
 from ltr.config import Experiment, TransferConfig
 from ltr.datasets import Dataset
 from ltr.errors import ConfigError, JudgmentError, suggestion
@@ -107,6 +107,7 @@ class Assembled:
     source: Source | None = None
     tuned_on: frozenset[str] = frozenset()
     clicks: ClickLog | None = None
+    warnings: tuple[str, ...] = ()
 
     @property
     def judged_by_people(self) -> bool:
@@ -168,7 +169,7 @@ def assemble(experiment: Experiment, *, base: Path, cache: Path, feature_set: Fe
         as_of=None if history is None else history.as_of.isoformat(),
     )
     fields = dict(experiment.retrieval.fields) or dataset.text_fields
-    run = None if clicks is None else clicks.run
+    run, warnings = None if clicks is None else clicks.run, tuple[str, ...]()
     if run is None:
         retriever = retriever_of(
             experiment,
@@ -179,7 +180,9 @@ def assemble(experiment: Experiment, *, base: Path, cache: Path, feature_set: Fe
             vectors=stated.vectors[vector] if vector else None,
             encoder=encoder,
         )
+        warnings = _told(retriever, dataset)
         run = candidates(retriever, dataset.queries, dataset.judgments, experiment)
+        warnings += _strangers(dataset, run)
     pairs = compute.pairs(
         run.join(dataset.queries.select("query_id", "query"), on="query_id", how="left", maintain_order="left"),
         feature_set.part(set(feature_set.names) - set(feature_set.learnt)),
@@ -193,6 +196,7 @@ def assemble(experiment: Experiment, *, base: Path, cache: Path, feature_set: Fe
     return Assembled(
         experiment, dataset, scale, gains_name, gains, feature_set, stated, encoder, fields, run, pairs, audit(dataset),
         body=body, source=source, tuned_on=known_to_encoder, clicks=clicks,
+        warnings=warnings,
     )  # fmt: skip
 
 
@@ -346,6 +350,25 @@ def placed(pairs: pl.DataFrame, products: pl.DataFrame, query_ids: Sequence[str]
     )
     groups(kept)
     return kept
+
+
+def _told(retriever: Retriever, dataset: Dataset) -> tuple[str, ...]:
+    """Where a search engine's index lacks what was judged; before it is asked for hours."""
+    judged = dataset.judgments.join(dataset.products, on="product_id", how="semi", maintain_order="left")
+    texts = dataset.queries.join(judged, on="query_id", how="semi", maintain_order="left")["query"]
+    return told_of(retriever, texts.to_list(), judged["product_id"].unique(maintain_order=True).to_list())
+
+
+def _strangers(dataset: Dataset, run: pl.DataFrame) -> tuple[str, ...]:
+    """Candidates, other than the judged ones, that a search engine's index has and the catalogue lacks."""
+    found = run.join(dataset.judgments, on="product_id", how="anti", maintain_order="left").join(
+        dataset.products, on="product_id", how="anti", maintain_order="left"
+    )
+    ids = found["product_id"].unique(maintain_order=True)
+    shown = ", ".join(map(repr, ids.head(3)))
+    return (
+        (f"candidates that the catalogue lacks: {len(ids):,}, such as {shown} (kept out of fitting)",) if shown else ()
+    )
 
 
 def _gains(experiment: Experiment, dataset: Dataset, scale: Scale) -> tuple[str, NDArray[float64]]:

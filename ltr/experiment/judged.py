@@ -13,6 +13,7 @@ from ltr import bundle as bundles
 from ltr import evaluation
 from ltr import measures as measured
 from ltr.bundle import Bundle
+from ltr.bundle_retriever import told_of
 from ltr.datasets.catalogue import read_products
 from ltr.datasets.files import read_judgments
 from ltr.datasets.svmlight import dataset_of
@@ -69,7 +70,8 @@ def evaluate_bundle(
     if not frame.height:
         raise JudgmentError(f"{judgments} holds no judgment", hint="give a file with query, product_id and grade")
     pairs = frame.select("query_id", "product_id").join(queries, on="query_id", how="inner", maintain_order="left")
-    candidates = loaded.retriever(state=state, url=url).score(pairs.select("query_id", "query", "product_id"))
+    retriever = loaded.retriever(state=state, url=url)
+    candidates = retriever.score(pairs.select("query_id", "query", "product_id"))
     candidates = candidates.join(queries.select("query_id", "query"), on="query_id", how="left", maintain_order="left")
     library = loaded.experiment.ranker.library
     runs = {
@@ -88,7 +90,8 @@ def evaluate_bundle(
         comparisons=tuple(evaluation.compare(per_query, baseline="retrieval", measure=str(wanted[0]))),
         queries={"test": queries.height},
     )
-    told = (*_warnings(frame, state, lacking), *_remembered(loaded, queries))
+    strange = told_of(retriever, queries["query"].to_list(), frame["product_id"].unique(maintain_order=True).to_list())
+    told = (*_warnings(frame, state, lacking), *strange, *_remembered(loaded, queries))
     return Evaluated(table, loaded.facts.gains_name, scale.name, rule.empty, told)
 
 

@@ -61,7 +61,8 @@ def train(
     seconds: dict[str, float] = {}
     with _timed(seconds, "assemble"):
         assembled = assemble(experiment, base=base, cache=cache, feature_set=feature_set)
-    for warning in assembled.audit.warnings:
+    warnings = (*assembled.audit.warnings, *assembled.warnings)
+    for warning in warnings:
         say(warning)
     with _timed(seconds, "fit and evaluate"):
         kept = trial(assembled, group=experiment.split.group)
@@ -84,7 +85,7 @@ def train(
         rounds=kept.rounds[experiment.kept],
         fitted={row: {"rounds": kept.rounds[row], "seconds": round(kept.seconds[row], 3)} for row in kept.rounds},
         verdict=verdict(kept.per_query, table, first=str(measures.parse(experiment.evaluation.measures[0]))),
-        warnings=tuple(assembled.audit.warnings),
+        warnings=warnings,
         notes=(*assembled.dataset.notes, *(assembled.clicks.told if assembled.clicks else ()), *kept.notes),
         dropped=kept.dropped,
         test_reads=_count_test_read(base, experiment.name, kept.digest),
@@ -159,7 +160,7 @@ def _recovered(assembled: Assembled, done: Trial) -> dict[str, Any]:
 
 
 def _save(assembled: Assembled, kept: Trial, result: Result, *, bundles: Path, created: datetime) -> Path:
-    experiment, dataset = assembled.experiment, assembled.dataset
+    experiment, dataset = _travelling(assembled.experiment), assembled.dataset
     facts = bundle.CatalogueFacts(
         source=dataset.name,
         fields=dict(dataset.fields),
@@ -177,14 +178,14 @@ def _save(assembled: Assembled, kept: Trial, result: Result, *, bundles: Path, c
         pl.concat([run.with_columns(ranker=pl.lit(row)) for row, run in kept.runs.items()]).write_parquet(
             directory / "runs.parquet"
         )
-        record = record_of(assembled, kept, result, started=created)
+        record = record_of(replace(assembled, experiment=experiment), kept, result, started=created)
         (directory / "record.json").write_text(record.to_json() + "\n", encoding="utf-8")
         inspection.write(directory, assembled)
 
     return bundle.save(
         bundles,
         f"{experiment.name}-{created:%Y%m%dT%H%M%SZ}",
-        experiment=_travelling(experiment),
+        experiment=experiment,
         facts=facts,
         feature_set=assembled.feature_set,
         ranker=kept.ranker,

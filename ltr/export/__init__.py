@@ -14,12 +14,13 @@ from __future__ import annotations
 import importlib
 from typing import Any, Final
 
-__all__ = ["Export", "ParityReport", "check", "read", "write"]
+__all__ = ["Export", "ParityReport", "check", "check_before_fitting", "read", "write"]
 
 _LAZY: Final = {
     "Export": "ltr.export.directory",
     "ParityReport": "ltr.export.parity",
     "check": "ltr.export.parity",
+    "check_before_fitting": "ltr.export.directory",
     "read": "ltr.export.directory",
     "write": "ltr.export.directory",
 }

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from ltr.features.definition import FeatureSet
     from ltr.rankers.forest import Forest
 
-__all__ = ["FORMAT", "KINDS", "LICENCES", "Export", "read", "write"]
+__all__ = ["FORMAT", "KINDS", "LICENCES", "Export", "check_before_fitting", "read", "write"]
 
 FORMAT: Final = 1
 KINDS: Final = ("native", "plugin")
@@ -131,11 +131,7 @@ def write(
     if to not in KINDS:
         raise ExportError(f"an export is for {to!r}", hint=suggestion(to, KINDS, noun="kinds"))
     name = bundle.experiment.name[:53].rstrip("_.-") if name is None else name
-    if not _NAME.fullmatch(name):
-        raise ExportError(
-            f"name {name!r} is not one that engines take",
-            hint="a-z, 0-9, -, _ and ., at most 53, a letter or digit last",
-        )
+    _check_name(name)
     check_features(bundle.feature_set, booleans=bundle.facts.booleans)
     forest = splits.forest_for(bundle.ranker)
     made = _plugin(bundle, forest, name, shift=shift) if to == "plugin" else _native(bundle, forest, name)
@@ -229,6 +225,14 @@ def _native(bundle: Bundle, forest: Forest, name: str) -> _Made:
     return _Made(version, {"model.json": model, "rescore.json": rescore}, [request])
 
 
+def check_before_fitting(bundle: Bundle, directory: Path, *, name: str | None = None) -> None:
+    """Refuse a name, a directory or a ranker that no other features would mend: fitting takes minutes."""
+    if name is not None:
+        _check_name(name)
+    _check_place(directory)
+    splits.forest_for(bundle.ranker)
+
+
 def check_features(feature_set: FeatureSet, *, booleans: Collection[str] = ()) -> None:
     """Refuse, in one message, every feature that no engine expresses."""
     if lacking := clauses.unsupported(feature_set, booleans=booleans):
@@ -236,9 +240,13 @@ def check_features(feature_set: FeatureSet, *, booleans: Collection[str] = ()) -
         for feature, reason in lacking.items():
             alike.setdefault(reason, []).append(feature)
         listed = "".join(f"\n  {', '.join(names)}: {reason}" for reason, names in alike.items())
-        raise ExportError(
-            f"no engine expresses {len(lacking)} of the {len(feature_set.names)} features of {feature_set.name!r}:{listed}\n"
+        remedy = (
             "ltr export --drop-unsupported fits the experiment again without them and says what that costs"
+            if len(lacking) < len(feature_set.names)
+            else "none would be left: train on a set that an engine can express, such as features/movie_engine.toml"
+        )
+        raise ExportError(
+            f"no engine expresses {len(lacking)} of the {len(feature_set.names)} features of {feature_set.name!r}:{listed}\n{remedy}"
         )
 
 
@@ -301,12 +309,24 @@ def _digest(value: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _replaced(directory: Path, fill: Callable[[Path], None]) -> None:
-    """Fill a draft beside the directory, then let it take the directory's place."""
+def _check_name(name: str) -> None:
+    if not _NAME.fullmatch(name):
+        raise ExportError(
+            f"name {name!r} is not one that engines take",
+            hint="give another (--name): a-z, 0-9, -, _ and ., at most 53, a letter or digit first and last",
+        )
+
+
+def _check_place(directory: Path) -> None:
     if directory.exists() and not (directory / "export.json").is_file() and (
         not directory.is_dir() or any(directory.iterdir())
     ):  # fmt: skip
         raise ExportError(f"{str(directory)!r} is there already and no export", hint="give another directory")
+
+
+def _replaced(directory: Path, fill: Callable[[Path], None]) -> None:
+    """Fill a draft beside the directory, then let it take the directory's place."""
+    _check_place(directory)
     try:
         directory.parent.mkdir(parents=True, exist_ok=True)
         work = Path(tempfile.mkdtemp(prefix=f".{directory.name}-", dir=directory.parent))

@@ -5,8 +5,8 @@
 
 The plugin compares float32 values, ``value < split_condition``, and adds the leaves up in float32, in the order of the trees
 (``NaiveAdditiveDecisionTree``). XGBoost's base score is the first tree, where XGBoost itself begins, so that the sums are the
-same to the bit. A last tree shifts every score to 0 or more: outside the rescored window the engine's scores are 0, and no
-rescored product may fall below those. Its size is the running sum of the trees' least leaves, which no row's can undercut, as
+same to the bit. A last tree shifts every score to 0 or more: hits outside the rescored window keep next to nothing of their first
+score (``FIRST``), and no rescored product may fall below those. Its size is the running sum of the trees' least leaves, which no row's can undercut, as
 adding float32 numbers never reverses an order.
 
 Only keys that the plugin's parser knows are sent, ``missing`` at every split: where it is absent, some releases end with a
@@ -40,6 +40,7 @@ from ltr.rankers.forest import Forest, Tree
 __all__ = [
     "CACHE",
     "COMPILED",
+    "FIRST",
     "PARAMETER",
     "TYPE",
     "body",
@@ -54,6 +55,9 @@ __all__ = [
 TYPE: Final = "model/xgboost+json"
 # The parameter of every template, and of the query that names the model.
 PARAMETER: Final = "query"
+# The weight of the first pass. With 0, hits beyond the window would all have the score 0 and come in the order of the index; so
+# little leaves them in the engine's order, below the window, and is lost in float32 beside any score of the model's.
+FIRST: Final = 1e-30
 # Of the score being the sum itself; the plugin knows none of LightGBM's names.
 _OBJECTIVE: Final = "rank:ndcg"
 # A tree's level nests JSON twice, and Jackson reads 1,000 levels.
@@ -118,7 +122,7 @@ def body(name: str, text: str) -> dict[str, Any]:
 def rescore(name: str, *, window: int) -> dict[str, Any]:
     """The part of a search that has the model order the first ``window`` hits of each shard."""
     asked = {"sltr": {"model": name, "params": {PARAMETER: clauses.QUERY}}}
-    query = {"query_weight": 0, "rescore_query_weight": 1, "rescore_query": asked}
+    query = {"query_weight": FIRST, "rescore_query_weight": 1, "rescore_query": asked}
     return {"rescore": {"window_size": window, "query": query}}
 
 

@@ -7,7 +7,18 @@ from typing import Any, Final, Literal
 
 from ltr.errors import ConfigError
 
-__all__ = ["RANKS", "filters", "multi_match", "nearest", "ordering", "query_of", "relevance", "sorts"]
+__all__ = [
+    "RANKS",
+    "check",
+    "filters",
+    "multi_match",
+    "nearest",
+    "number",
+    "ordering",
+    "query_of",
+    "relevance",
+    "sorts",
+]
 
 Body = dict[str, Any]
 
@@ -19,6 +30,8 @@ _SHOWN: Final = frozenset(
         "track_scores", "track_total_hits", "version",
     }
 )  # fmt: skip
+# What is looked into here and in ``serving``, and must be objects.
+_OBJECTS: Final = (("query",), ("query", "bool"), ("collapse",), ("rank",), ("rank", "rrf"), ("retriever",))
 # The body brings a ranking of several parts of its own.
 RANKS: Final = ("knn", "retriever", "rank", "sub_searches")
 # A neighbour list is exact where as many are looked at as there are; with so many it is all but that.
@@ -35,6 +48,41 @@ def multi_match(fields: Mapping[str, float], combine: Literal["sum", "best"]) ->
     kind = "most_fields" if combine == "sum" else "best_fields"
     weighted = [f"{field}^{weight:.9g}" for field, weight in fields.items()]
     return {"query": {"multi_match": {"query": "{{query}}", "type": kind, "fields": weighted}}}
+
+
+def check(body: Mapping[str, Any]) -> None:
+    """ConfigError where a part of a body is of a shape that no engine takes.
+
+    >>> check({"query": {"match": {"title": "{{query}}"}}, "rescore": [{"window_size": 50}]})
+    """
+    retriever = body.get("retriever")
+    kinds = [("retriever", kind) for kind in retriever] if isinstance(retriever, dict) else []
+    for path in (*_OBJECTS, *kinds):
+        part: Any = body
+        for key in path:
+            part = part.get(key, {})
+        if not isinstance(part, dict):
+            raise _misshapen(".".join(path), part)
+    rescore = body.get("rescore", [])
+    for each in rescore if isinstance(rescore, list) else [rescore]:
+        if not isinstance(each, dict):
+            raise _misshapen("rescore", each)
+
+
+def number(given: Any, name: str) -> int:
+    """A whole number of a body, written in digits or as text.
+
+    >>> number("10", "size")
+    10
+    """
+    try:
+        return int(given)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"{name} of the search body is {given!r}", hint="give a whole number") from error
+
+
+def _misshapen(name: str, given: Any) -> ConfigError:
+    return ConfigError(f"{name} of the search body is {given!r}", hint="give an object, as the engine wants it")
 
 
 def ordering(body: Mapping[str, Any]) -> Body:

@@ -12,7 +12,6 @@ What a shopper types is data, never syntax. Of a long text its first 64 words ar
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -65,7 +64,7 @@ class Elastic:
                 hint="ask for less, or raise its index.max_result_window",
             )
         queries = check(queries, "queries").sort("query_id")
-        texts = _bounded(queries["query"].to_list())
+        texts = [bounded(text) for text in queries["query"]]
         found = list(self.lists.found(texts, depth))
         asked = [Asked(text, products) for text, (products, _) in zip(texts, found, strict=True)]
         match = scores_of(self.target, self.named, asked, label="reading features")
@@ -95,7 +94,7 @@ class Elastic:
         if (twice := pairs.filter(pairs.select("query_id", "product_id").is_duplicated())).height:
             raise DataError(f"the pair {twice.row(0)} occurs more than once", hint="query and product must be unique")
         offsets = groups(pairs.select("query_id")).offsets
-        texts = _bounded(pairs["query"].gather(offsets[:-1]).to_list())
+        texts = [bounded(text) for text in pairs["query"].gather(offsets[:-1])]
         products = pairs["product_id"].to_list()
         each = [products[start:end] for start, end in pairwise(offsets)]
         asked = list(map(Asked, texts, each, self.lists.clauses(texts, each)))
@@ -125,13 +124,15 @@ class Elastic:
 
         Raises:
             CandidateError: depth, offset or size is out of bounds.
+            ConfigError: a body that is none.
             EngineError: the engine refuses the body itself or does not answer.
         """
         text = bounded(query)
         given = self.lists.body if body is None else body
         filled: dict[str, Any] = fill(dict(given or {"query": {"match_none": {}}}), query=text)
-        first = int(filled.get("from", 0) if offset is None else offset)
-        count = int(filled.get("size", 10) if size is None else size)
+        candidates.check(filled)
+        first = candidates.number(filled.get("from", 0), "from") if offset is None else offset
+        count = candidates.number(filled.get("size", 10), "size") if size is None else size
         if depth < 1 or first < 0 or count < 0:
             raise CandidateError(
                 f"depth is {depth}, offset {first}, size {count}", hint="give a depth from 1, the others from 0"
@@ -140,6 +141,16 @@ class Elastic:
         if text == cleaned(query):
             return page
         return replace(page, notes=(*page.notes, f"of the text, the first {WORDS} words were asked for"))
+
+    def lacking(self, product_ids: Sequence[str]) -> list[str]:
+        """Those of these products, each given once, that the index does not have.
+
+        Raises:
+            EngineError: the engine does not answer, or in part.
+        """
+        asked = [Asked("judged products", product_ids)]  # the text is asked of no field, and shown where this fails
+        place = scores_of(self.target, name_clauses({}, {}).with_others(""), asked, label="looking products up")[:, 0]
+        return [product for product, found in zip(product_ids, place, strict=True) if np.isnan(found)]
 
     def _match(self, values: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
         return {f"match.{feature}": values[:, column] for column, feature in enumerate(self.named.features)}
@@ -208,6 +219,7 @@ def build(
 
 
 def _check_body(body: Mapping[str, Any], vector: str | None) -> None:
+    candidates.check(body)
     if not candidates.relevance(body):
         raise ConfigError(
             f"the search body sorts by {candidates.sorts(body)[0]!r}, and a sorted list is never reranked",
@@ -219,13 +231,3 @@ def _check_body(body: Mapping[str, Any], vector: str | None) -> None:
             f"the search body has {taken[0]!r} already, so that no list of neighbours can join it",
             hint="leave out [retrieval] vector",
         )
-
-
-def _bounded(texts: Sequence[str]) -> list[str]:
-    found = [bounded(text) for text in texts]
-    if cut := [before for before, after in zip(texts, found, strict=True) if len(after) < len(before)]:
-        warnings.warn(
-            f"the engine is asked for the first {WORDS} words of {len(cut)} longer texts, such as {cut[0][:60]!r}…",
-            stacklevel=3,
-        )
-    return found

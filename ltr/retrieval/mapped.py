@@ -104,7 +104,8 @@ def check_vector(mapping: IndexMapping, field: str, dimension: int) -> None:
         what = f"is {mapping.fields[field].type}" if field in mapping.fields else "is not there"
         raise EngineError(
             f"[retrieval] vector: field {field!r} of index {mapping.index!r} {what}",
-            hint=suggestion(field, having, noun="fields of vectors") + "; `ltr index` makes it",
+            hint=(suggestion(field, having, noun="fields of vectors") + "; " if having else "")
+            + "`ltr index` makes it",
         )
     if (dims := having[field].dims) not in (None, dimension):
         raise EngineError(

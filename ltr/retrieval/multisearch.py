@@ -149,6 +149,10 @@ def _advice(told: str, status: int | None) -> str:
         return "the server is busy: try again later"
     if "maxClauseCount" in told or "too many" in told.lower():
         return f"ask fewer fields or fuzzy ones, or raise indices.query.bool.max_clause_count: {WORDS} words are asked for at most"
+    if told == "closed":
+        return "open the index: POST /INDEX/_open"
+    if "For input string" in told:
+        return "[retrieval] id_field is of numbers in the index, and a product's id is none: take the field that has the ids"
     if "negative" in told:
         return "scores are never negative: declare at_least = 0 for the numbers"
     return ""

@@ -9,7 +9,7 @@ own answer is returned, not to be reranked, with a note.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
@@ -65,12 +65,12 @@ class Road:
         kind = next(iter(retriever), "standard")
         bounds = [self.depth, self.target.results]
         if kind not in ("standard", "knn"):
-            bounds.append(int(retriever[kind].get("rank_window_size", _RANKED)))
+            bounds.append(_looks_at(retriever[kind], "rank_window_size"))
         if "rank" in self.body:
-            bounds.append(int(self.body["rank"].get("rrf", {}).get("rank_window_size", _RANKED)))
+            bounds.append(_looks_at(self.body["rank"].get("rrf", {}), "rank_window_size"))
         if rescorers := self.body.get("rescore"):
             every = rescorers if isinstance(rescorers, list) else [rescorers]
-            bounds.append(max(int(each.get("window_size", _RANKED)) for each in every))
+            bounds.append(max(_looks_at(each, "window_size") for each in every))
         return min(bounds)
 
     @property
@@ -112,6 +112,7 @@ class _Window:
     after: list[Hit]
     reached: int  # so far into the engine's list they go
     more: bool  # whether it may go on from there
+    joined: list[Hit] = field(default_factory=list)  # of the window, what the engine's list has further down, if at all
 
 
 def search(road: Road) -> Page:
@@ -125,7 +126,7 @@ def search(road: Road) -> Page:
     try:
         found = _fused(road) if road.fused else _first(road)
     except EngineError as error:
-        if error.status != 400:
+        if error.status not in (400, 500):
             raise
         return _plain(road, f"nothing may be reranked: {error}")
     product_ids = [road.target.product_id(hit) for hit in found.hits]
@@ -181,6 +182,9 @@ def _first(road: Road) -> _Window:
         query = {"rescore_query": {"constant_score": {"filter": ours}}, "query_weight": 1, "rescore_query_weight": 0}
         changed["rescore"] = {"window_size": size, "query": query}
     answer = road.sent(changed)
+    if riding and _failed(answer) and _failed(road.sent({"from": 0, "size": 0}, without=_ONCE)) < _failed(answer):
+        # The shop's hits are not to be lost for our clauses.
+        raise EngineError(f"the features' clauses fail: {_notes(answer)[0]}", status=400)
     hits = answer["hits"]["hits"]
     values = None
     if riding:
@@ -215,7 +219,8 @@ def _fused(road: Road) -> _Window:
     chosen = set(order.tolist())
     after = [every[number] for number in lists[0] if number not in chosen]
     hits = [every[number] for number in order]
-    return _Window(answer, hits, scores[order], None, after, size, len(lexical) == size)
+    joined = [every[number] for number in order if number >= len(lexical)]
+    return _Window(answer, hits, scores[order], None, after, size, len(lexical) == size, joined)
 
 
 def _after(road: Road, found: _Window) -> list[Hit]:
@@ -226,7 +231,13 @@ def _after(road: Road, found: _Window) -> list[Hit]:
     if end <= held or not found.more:
         return after
     skipped = max(0, road.first - held)
-    beyond = road.sent({"from": found.reached + skipped, "size": end - held - skipped}, without=_ONCE)
+    changed: Body = {"from": found.reached + skipped, "size": end - held - skipped}
+    if found.joined:
+        # They are in the window already. A filter of the query would be in other scores' way.
+        own = [road.body["post_filter"]] if "post_filter" in road.body else []
+        seen = {"ids": {"values": [hit["_id"] for hit in found.joined]}}
+        changed["post_filter"] = {"bool": {"filter": own, "must_not": [seen]}}
+    beyond = road.sent(changed, without=_ONCE)
     return [*after, *beyond["hits"]["hits"]]
 
 
@@ -240,13 +251,17 @@ def _own(road: Road, hit: Hit) -> None:
         named = [name for name in named if not name.startswith(SIGN)]
     if named:
         hit["matched_queries"] = named
-    field = road.target.id_field
-    if field and not any(
-        _names(wanted, field) for wanted in (*road.body.get("docvalue_fields", ()), *road.body.get("fields", ()))
+    id_field = road.target.id_field
+    if id_field and not any(
+        _names(wanted, id_field) for wanted in (*road.body.get("docvalue_fields", ()), *road.body.get("fields", ()))
     ):
-        hit.get("fields", {}).pop(field, None)
+        hit.get("fields", {}).pop(id_field, None)
         if not hit.get("fields", True):
             del hit["fields"]
+
+
+def _looks_at(part: Body, name: str) -> int:
+    return candidates.number(part.get(name, _RANKED), name)
 
 
 def _names(wanted: Any, field: str) -> bool:
@@ -254,12 +269,16 @@ def _names(wanted: Any, field: str) -> bool:
     return name == field or "*" in name
 
 
+def _failed(answer: Mapping[str, Any]) -> int:
+    return int(answer.get("_shards", {}).get("failed", 0))
+
+
 def _notes(answer: Mapping[str, Any]) -> list[str]:
     notes = []
-    shards = answer.get("_shards", {})
-    if shards.get("failed"):
+    if failed := _failed(answer):
+        shards = answer["_shards"]
         told = reason((shards.get("failures") or [{}])[0].get("reason", "no reason given"))
-        notes.append(f"{shards['failed']} of {shards.get('total', '?')} shards failed: {told}")
+        notes.append(f"{failed} of {shards.get('total', '?')} shards failed: {told}")
     if answer.get("timed_out"):
         notes.append("the search ran out of its time: hits may be missing")
     return notes

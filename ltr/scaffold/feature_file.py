@@ -116,7 +116,12 @@ def _of_engine(picked: Sequence[Guess], named: dict[str, str]) -> Iterator[tuple
         if each.role in _NUMBERS and each.field.kind == "number" and each.field.doc_values:
             entry = {"name": named[each.name], "kind": "number", "field": each.name}
             log = {"log": True} if _skewed(each) else {}
-            yield _comment(each), [{**entry, **log, "at_least": 0, "missing": 0}]
+            below = (
+                " What is below 0 counts as missing: an engine's scores are never negative."
+                if each.sample.low < 0
+                else ""
+            )
+            yield f"{_comment(each)}{below}", [{**entry, **log, "at_least": 0, "missing": 0}]
         elif _flag(each):
             yield _comment(each), [{"name": named[each.name], "kind": "number", "field": each.name, "missing": 0}]
 

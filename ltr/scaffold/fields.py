@@ -194,7 +194,9 @@ def _role(of: EngineField, sample: Sample, mapping: IndexMapping) -> tuple[str, 
         return found
     for told in telling(of.name):
         if of.kind in _KINDS[told.role] and (why := _agrees(told.role, of, sample)):
-            return told.role, f"named {told.word!r} ({told.language}); {why}"
+            # A number cannot be asked for words: the engine would refuse the search.
+            role = "code" if (told.role, of.kind) == ("identifier", "number") else told.role
+            return role, f"named {told.word!r} ({told.language}); {why}"
     return _by_values(of, sample)
 
 

@@ -167,10 +167,12 @@ def write(planned: Plan, directory: Path, *, force: bool = False) -> list[Path]:
     paths = [directory / name for name in FILES]
     try:
         directory.mkdir(parents=True, exist_ok=True)
+        for path in paths:
+            write_bytes(planned.files[path.name].encode(), path)
     except (FileExistsError, NotADirectoryError) as error:
         raise ConfigError(f"{directory} is no directory", hint="name another with -o") from error
-    for path in paths:
-        write_bytes(planned.files[path.name].encode(), path)
+    except OSError as error:
+        raise ConfigError(f"{directory} cannot be written: {error.strerror}", hint="name another with -o") from error
     return paths
 
 

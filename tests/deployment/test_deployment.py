@@ -12,7 +12,7 @@ import pytest
 
 from ltr import deployment
 from ltr.deployment.pointer import Head, body_of, read, source
-from ltr.engine import connect
+from ltr.engine import connect, fill
 from ltr.errors import EngineError, ExportError
 from made.plugin_exports import KINDS, asked, engine_for, exported
 
@@ -54,6 +54,23 @@ def titles():
     from made.plugin_exports import PRODUCTS
 
     return [source["title"] for source in PRODUCTS.values()]
+
+
+def test_hits_beyond_the_window_stay_below_it_in_the_engines_own_order(shop):
+    _, engine = shop
+    whole = exported("plugin")
+    body = {"query": {"bool": {"must": [{"match_all": {}}], "should": [BODY["query"]]}}}
+    own = engine.call("POST", "/products/_search", {"size": 24, "query": fill(body["query"], query="red shoe")})
+    first = [hit["_id"] for hit in own["hits"]["hits"]]
+    small = replace(whole, rescore={"rescore": {**whole.rescore["rescore"], "window_size": 5}})
+    deployment.deploy(engine, small, index="products", body=body)
+    found = [hit["_id"] for hit in asked(engine, size=24)]
+    assert sorted(found[:5]) == sorted(first[:5])
+    assert found[5:] == first[5:]
+    deployment.deploy(engine, whole, index="products", body=body)
+    model = {hit["_id"]: hit["_score"] for hit in asked(engine, size=24)}
+    deployment.rollback(engine, "shop")
+    assert {hit["_id"]: hit["_score"] for hit in asked(engine, size=5)}.items() <= model.items(), "to the bit"
 
 
 @by_kind
@@ -277,6 +294,29 @@ def test_a_body_that_sorts_is_refused_since_no_engine_rescores_it(shop, sort):
     with pytest.raises(ExportError, match="take sort out of the body"):
         deployment.deploy(engine, exported("plugin"), index="products", body={**BODY, "sort": sort})
     assert server.writes == []
+
+
+@by_kind
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ({"size": "{{n}}"}, r"size = '\{\{n\}\}'; give a whole number from 0"),
+        ({"from": -1}, r"from = -1; give a whole number"),
+        ({"size": True}, "size = True"),
+        ({"retriever": {"standard": {"query": BODY["query"]}}}, r"has a retriever.*--body"),
+    ],
+)
+def test_a_body_with_no_page_or_that_no_engine_rescores_is_refused_before_anything_is_put(shop, kind, more, message):
+    server, engine = shop
+    with pytest.raises(ExportError, match=message):
+        deployment.deploy(engine, exported(kind), index="products", body={**BODY, **more})
+    assert server.writes == []
+
+
+def test_a_body_whose_page_is_a_parameter_already_has_the_engines_own_where_none_is_given():
+    ours = {"window_size": 100, "query": {}}
+    assert body_of({**BODY, "from": "{{from}}", "size": "{{size}}"}, ours) == body_of(BODY, ours)
+    assert body_of({**BODY, "size": "24"}, ours) == body_of({**BODY, "size": 24}, ours)
 
 
 @pytest.mark.parametrize(

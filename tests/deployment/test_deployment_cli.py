@@ -41,12 +41,17 @@ def test_a_dry_run_a_deployment_the_same_again_and_the_way_back(ltr, shop):
         assert f"{method} {path}" in done
         assert f"{size:,}" in done
     assert "the plugin's store of models" in done
-    assert "POST /INDEX/_search/template" in done
+    assert "POST /products/_search/template" in done
     assert "there is no version before" in done
     assert "nothing had to be changed" in ltr("deploy", first.path, *where).out
     ltr("deploy", second.path, *where)
     back = ltr("deploy", second.path, "--url", server.url, "--rollback").out
     assert f"shop answers with {first.version}" in back
+    assert "POST /INDEX/_search/template" in back, "the template is of no index of its own"
+    ltr("deploy", second.path, *where)
+    back = ltr("deploy", second.path, "--url", server.url, "--index", "products", "--rollback").out
+    assert f"shop answers with {first.version}" in back, "the line that deployed, and --rollback after it"
+    assert "POST /products/_search/template" in back
 
 
 def test_as_json_it_is_one_object(ltr, shop):
@@ -83,7 +88,7 @@ def test_old_versions_are_named_until_they_are_pruned(ltr, shop):
 
 FAULTS = {
     "no index": ([], ConfigError, "--index is missing"),
-    "an index and a rollback": (["--rollback", "--index", "products"], ConfigError, "takes the version before"),
+    "a body and a rollback": (["--rollback", "--body", "query.json"], ConfigError, "takes the version before"),
     "a prune and a rollback": (["--rollback", "--prune"], ConfigError, "takes the version before"),
     "a body that is not there": (["--index", "products", "--body", "nowhere.json"], DataError, "does not exist"),
     "an index that is not there": (["--index", "shoop"], EngineError, "has no index 'shoop'"),
@@ -113,6 +118,13 @@ def test_a_body_that_is_no_search_of_the_query_is_refused(text, ltr, shop, tmp_p
 def test_a_directory_that_is_no_export_is_refused(ltr, shop, tmp_path):
     with pytest.raises(ExportError, match=r"holds no export\.json"):
         ltr("deploy", tmp_path, *shop[1])
+
+
+def test_parity_with_an_index_that_is_not_there_is_said_before_anything_is_put(ltr, shop):
+    server, _ = shop
+    with pytest.raises(EngineError, match="has no index 'shoop'"):
+        ltr("parity", exported("plugin").path, "--url", server.url, "--index", "shoop")
+    assert server.writes == []
 
 
 def test_parity_in_an_engine_by_the_command_line(ltr, shop):

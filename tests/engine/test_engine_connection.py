@@ -138,12 +138,32 @@ def test_secrets_are_in_no_error_and_in_no_repr(answer, retries):
     }
 
 
-@pytest.mark.parametrize("url", ["ftp://u:S3cret@h", "//u:S3cret@h", "http://u:S3cret@h:port", "http://u:S3cret@h?q=1"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "ftp://u:S3cret@h", "//u:S3cret@h", "http://u:S3cret@h:port", "http://u:S3cret@h?q=1", "u:S3cret@h:9200",
+        "http://u:S3cret/S3cret@h", "http://u:S3cret,S3cret@h", "http://a,http://u:S3cret/,S3cret@h", "http://u:S3cret#@h",
+        "http://u:9/S3cret@h", "http://u:S3cret@no host", "http://u:S3cret@h/ü",
+    ],
+)  # fmt: skip
 def test_a_url_that_is_none_is_refused_without_its_password(url):
     with pytest.raises(ConfigError, match="is no engine's URL") as told:
         connect(url)
     assert "S3cret" not in "".join(traceback.format_exception_only(told.value))
     assert "S3cret" not in masked(url)
+
+
+@pytest.mark.parametrize("key", ["S3cret Key", "S3cret\nKey", "S3cret→"])
+def test_a_key_that_is_none_is_refused_unseen(key):
+    with pytest.raises(ConfigError, match=r"no key has; give it as the engine gave it") as told:
+        connect("http://localhost", api_key=key)
+    assert "S3cret" not in "".join(traceback.format_exception(told.value))
+
+
+def test_a_key_read_from_a_file_may_end_its_line():
+    with scripted(FINE) as server:
+        connect(server.url, api_key="Key\n").call("GET", "/")
+    assert server.asked[0].headers["authorization"] == "ApiKey Key"
 
 
 def test_tls_to_a_port_that_speaks_none_says_so():

@@ -1,6 +1,9 @@
 """Training on candidates and match features of the real server, and what becomes of a run whose server goes away."""
 
+import json
 import os
+import re
+import secrets
 import signal
 import subprocess
 import sys
@@ -10,6 +13,7 @@ import pytest
 
 from ltr import bundle
 from ltr.config import read_experiment
+from ltr.engine import connect
 from ltr.errors import EngineError
 from ltr.experiment import train
 from ltr.experiment.judged import evaluate_bundle
@@ -70,6 +74,57 @@ def test_a_field_that_the_index_lacks_is_said_before_the_work(engine_trained):
     config = config.model_copy(update={"retrieval": config.retrieval.model_copy(update={"fields": {"titel": 1.0}})})
     with pytest.raises(EngineError, match="titel"):
         run(engine_trained.home, config)
+
+
+def test_an_index_of_other_products_than_the_catalogue_s_is_counted_or_refused(engine_trained):
+    """Of the products that were judged some have gone from the index, which has others instead."""
+    engine, index = connect(engine_trained.url), f"test-other-{secrets.token_hex(6)}"
+    golden = bundle.load(engine_trained.bundle).golden["product_id"].unique(maintain_order=True).to_list()
+    told = engine.call("GET", f"/{engine_trained.index}/_mapping")
+    ((source, of),) = told.items()
+    settings = engine.call("GET", f"/{source}/_settings")[source]["settings"]["index"]
+    mappings = {"properties": of["mappings"]["properties"]}
+    engine.call("PUT", f"/{index}", {"settings": {"analysis": settings["analysis"]}, "mappings": mappings})
+    config = read_experiment(engine_trained.home / "experiment.toml")
+    config = config.model_copy(update={"retrieval": config.retrieval.model_copy(update={"index": index})})
+    try:
+        with pytest.raises(EngineError, match=rf"'{index}' has none of the .* judged products, such as .*id_field"):
+            run(engine_trained.home, config)
+        kept = {"bool": {"must_not": {"ids": {"values": golden[:5]}}}}
+        copied = engine.call("POST", f"/{source}/_search", {"size": 1_000, "query": kept})["hits"]["hits"]
+        lines = [each for hit in copied for each in ({"index": {"_id": hit["_id"]}}, hit["_source"])]
+        lines += [each for at in range(3) for each in ({"index": {"_id": f"new/{at}"}}, copied[0]["_source"])]
+        engine.call("POST", f"/{index}/_bulk", lines, params={"refresh": True})
+        told = run(engine_trained.home, config).warnings
+    finally:
+        engine.call("DELETE", f"/{index}")
+        engine.close()
+    assert len(told) == 2
+    assert re.fullmatch(rf"judged products that index '{index}' lacks: 5 of \d+, such as .*", told[0])
+    assert re.fullmatch(r"candidates that the catalogue lacks: 3, such as 'new/.*\(kept out of fitting\)", told[1])
+
+
+def test_a_password_in_the_url_is_in_no_file_of_the_bundle(engine_trained):
+    url = engine_trained.url.replace("://", "://elastic:S3cret@")
+    config = at(engine_trained, url)
+    config = config.model_copy(update={"data": config.data.model_copy(update={"url": url})})
+    made = Path(run(engine_trained.home, config).bundle)
+    files = [path for path in made.rglob("*") if path.is_file()]
+    assert made / "results" / "record.json" in files
+    assert [path for path in files if b"S3cret" in path.read_bytes()] == []
+
+
+def test_a_sorted_search_is_shown_as_the_engine_has_it(engine_trained, tmp_path):
+    body = {"query": {"match": {"title": "{{query}}"}}, "sort": ["price"]}
+    (tmp_path / "body.json").write_text(json.dumps(body))
+    command = [*LTR, "search", str(engine_trained.bundle), "shirt", "--body", str(tmp_path / "body.json"), "--json"]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert "not reranked: the order is the shopper's" in ended.stderr
+    told = json.loads(ended.stdout)
+    asked = {"query": {"match": {"title": "shirt"}}, "sort": ["price"]}
+    hits = connect(engine_trained.url).call("POST", f"/{engine_trained.index}/_search", asked)["hits"]["hits"]
+    assert [row["product_id"] for row in told["reranked"]] == [hit["_id"] for hit in hits] != []
+    assert told["retrieval"] == [{key: row[key] for key in row if key != "was"} for row in told["reranked"]]
 
 
 def test_connections_that_break_are_made_again_and_change_nothing(engine_trained):

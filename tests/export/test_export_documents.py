@@ -162,7 +162,7 @@ def test_extractors_are_named_once_and_have_a_default_where_it_is_not_zero():
 def test_rescore_requests_name_the_model_and_ignore_the_first_pass():
     query = plugin.rescore("m-1", window=50)["rescore"]
     assert query["window_size"] == 50
-    assert query["query"]["query_weight"] == 0
+    assert query["query"]["query_weight"] == plugin.FIRST
     assert query["query"]["rescore_query"]["sltr"] == {"model": "m-1", "params": {"query": "{{query}}"}}
     asked = native.rescore("m-1", window=50)["rescore"]
     assert asked == {"window_size": 50, "learning_to_rank": {"model_id": "m-1", "params": {"query": "{{query}}"}}}

@@ -166,6 +166,40 @@ def test_without_what_no_engine_expresses_the_experiment_is_run_again_and_its_co
     assert "the new bundle is " in out
 
 
+def test_what_other_features_would_not_mend_is_said_before_anything_is_fitted(trained, tmp_path):
+    home, before = trained
+    bundles = sorted((home / "bundles").iterdir())
+    linear = engine_bundle.save(
+        tmp_path,
+        library="linear",
+        features=engine_bundle.SET
+        | {"feature": [*engine_bundle.SET["feature"], {"name": "w", "kind": "bm25", "field": "title"}]},
+    )
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("all")
+    for path, more, told in (
+        (before, ["-o", tmp_path / "out", "--name", "Shop"], "not one that engines take"),
+        (before, ["-o", tmp_path / "mine"], "is there already and no export"),
+        (linear, ["-o", tmp_path / "out"], "a linear ranker has no trees"),
+    ):
+        asked = ["export", path, "--to", "plugin", "--drop-unsupported", "--experiment", home, *more]
+        with pytest.raises(ExportError, match=told):
+            invoke([str(each) for each in asked])
+    assert sorted((home / "bundles").iterdir()) == bundles
+
+
+def test_where_nothing_would_be_left_nothing_is_fitted(ltr, tmp_path):
+    alone = {"name": "ours", "analyzer": "standard", "feature": [{"name": "words", "kind": "bm25", "field": "title"}]}
+    path = engine_bundle.save(tmp_path, features=alone)
+    for more in ([], ["--drop-unsupported"]):
+        with pytest.raises(
+            ExportError, match=r"1 of the 1 features(.|\n)*none would be left: train on a set"
+        ) as caught:
+            invoke(["export", str(path), "--to", "plugin", "-o", str(tmp_path / "out"), *more])
+        assert "--drop-unsupported" not in str(caught.value)
+    assert not (tmp_path / "out").exists()
+
+
 def test_an_experiment_that_cannot_be_found_is_named(ltr, trained, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     asked = ["export", trained[1], "--to", "plugin", "-o", "out", "--drop-unsupported"]

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from ltr.bundle_retriever import told_of
 from ltr.engine import fill
 from ltr.errors import CandidateError, ConfigError, DataError, EngineError
 from ltr.frames import check
@@ -181,13 +182,24 @@ def test_a_text_is_data_and_never_syntax(shop, build, text):
 def test_of_ten_thousand_terms_the_first_words_are_asked_for_and_that_is_said_once(build):
     long = " ".join(["red", "shoe", *[f"word{number}" for number in range(9_998)]])
     cut = " ".join(long.split()[:WORDS])
-    with pytest.warns(UserWarning, match=f"first {WORDS} words of 2 longer texts, such as 'red shoe word0") as told:
-        run = build().retrieve(asked(long, long), depth=5)
-    assert len(told) == 1
+    run = build().retrieve(asked(long, long), depth=5)
     assert run.filter(query_id="q0").drop("query_id").equals(build().retrieve(asked(cut), depth=5).drop("query_id"))
-    with pytest.warns(UserWarning, match="1 longer texts"):
-        scored = build().score(pairs(long, "p0", "p1"))
+    scored = build().score(pairs(long, "p0", "p1"))
     assert scored.equals(build().score(pairs(cut, "p0", "p1")))
+    told = told_of(build(), ["red shoe", long, long + " more"], ["p0"])
+    assert told == (
+        f"queries of more than {WORDS} words, of which the engine is asked for the first: 2, such as {long[:60]!r}",
+    )
+
+
+def test_products_that_the_index_lacks_are_counted(build):
+    strange = [f'a/{at},"ü' for at in range(3)]
+    assert told_of(build(), ["red"], ["p0", *strange, "p1"]) == (
+        f"judged products that index {build().target.index!r} lacks: 3 of 5, such as 'a/0,\"ü', 'a/1,\"ü', 'a/2,\"ü'",
+    )
+    assert told_of(build(), ["red"], ["p0", "p1"]) == told_of(build(), [], []) == ()
+    with pytest.raises(EngineError, match=r"has none of the 3 judged products, such as .*id_field"):
+        told_of(build(), ["red"], strange)
 
 
 def test_lists_beyond_an_index_s_limits_are_asked_for_in_parts(engine_url, build):

@@ -100,8 +100,44 @@ def test_an_answer_of_some_shards_only_is_an_error_in_training_and_a_note_in_ser
         with pytest.raises(EngineError, match=r"1 of 2 shards of 'test-alias-.*Fielddata is disabled on \[price\]"):
             retriever.score(pairs("red", "d1", "d2"))
         page = retriever.search("red", body={"query": {"match": {"title": "red"}}})
+        assert {hit["_id"] for hit in page.answer["hits"]["hits"]} == {"d1", "d2"}
+        assert not page.rerankable
+        assert "1 of 2 shards failed: failed to create query: Fielddata is disabled on [price]" in page.notes[0]
+        # Where the shop's own query is what fails, what is left of it is reranked.
+        own = {"query": {"bool": {"must": {"match": {"title": "red"}}, "should": price}}}
+        page = retriever.search("red", body=own)
         assert page.product_ids == ("d1",)
         assert "1 of 2 shards failed: failed to create query: Fielddata is disabled on [price]" in page.notes[0]
+
+
+def test_an_index_that_is_closed_or_has_gone_since_is_one_clear_error(engine_url, build):
+    with made_index(engine_url, {"d1": {"title": "red shoe"}}, {"title": TEXT}) as index:
+        retriever = build(index=index, fields={"title": 1.0}, clauses={"m": MATCH}, missing={})
+        engine = retriever.target.engine
+        engine.call("POST", f"/{index}/_close")
+        with pytest.raises(EngineError, match=r"closed.*open the index"):
+            retriever.score(pairs("red", "d1"))
+        with pytest.raises(EngineError, match="closed"):
+            retriever.search("red")
+        engine.call("DELETE", f"/{index}")
+        with pytest.raises(EngineError, match="no such index"):
+            retriever.score(pairs("red", "d1"))
+        with pytest.raises(EngineError, match="no such index"):
+            retriever.search("red")
+        engine.call("PUT", f"/{index}", {"mappings": {"properties": {"title": TEXT}}})
+        assert retriever.retrieve(asked("red"), depth=5).height == 0
+        assert retriever.score(pairs("red", "d1"))["score"].to_list() == [float("-inf")]
+        assert retriever.lacking(["d1"]) == ["d1"]
+
+
+def test_ids_that_no_field_of_numbers_can_have_are_said_to_be_so(engine_url, build):
+    properties = {"title": TEXT, "number": {"type": "long"}}
+    with made_index(engine_url, {"d1": {"title": "red shoe", "number": 7}}, properties) as index:
+        retriever = build(index=index, fields={"title": 1.0}, clauses={"m": MATCH}, missing={}, id_field="number")
+        assert retriever.lacking(["7", "8"]) == ["8"]
+        assert retriever.retrieve(asked("red"), depth=5)["product_id"].to_list() == ["7"]
+        with pytest.raises(EngineError, match=r"'judged products'.*For input string.*id_field is of numbers"):
+            retriever.lacking(["7", "a/b,1"])
 
 
 def test_a_search_out_of_time_is_an_error_in_training_and_a_note_in_serving(shop, build):

@@ -7,10 +7,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ltr.engine import connect, fill
-from ltr.errors import CandidateError, EngineError
+from ltr.errors import CandidateError, ConfigError, EngineError
 from ltr.frames import check
 from made.front_door import front_door
-from made.small_shop import CLAUSES, pairs
+from made.indexes import made_index
+from made.small_shop import CLAUSES, PROPERTIES, Drawn, pairs
 
 MATCH = {"match": {"title": {"query": "{{query}}"}}}
 TERM = {"term": {"in_stock": True}}
@@ -289,6 +290,43 @@ def test_with_vectors_too_pages_are_cut_out_of_one_list(shop, build, depth, size
     for offset in range(0, len(every) + size, size):
         found += ids(fused(retriever, body=body, depth=depth, offset=offset, size=size).reranked(window[::-1]))
     assert found == every
+
+
+@pytest.mark.parametrize("kept", [{}, {"post_filter": {"term": {"in_stock": True}}}], ids=["", "filtered after"])
+def test_a_neighbour_far_down_the_lexical_list_is_on_one_page_only(engine_url, build, kept):
+    vector = {"title_vector": Drawn().encode_queries([TEXT])[0].tolist()}
+    made = {
+        f"d{at:03}": {"title": TEXT + " light" * at, "in_stock": at % 10 > 0} | (vector if at > 110 else {})
+        for at in range(125)
+    }
+    with made_index(engine_url, made, PROPERTIES) as index:
+        retriever = build(index=index, vector="title")
+        found = [
+            product
+            for offset in range(0, 130, 7)
+            for product in ids(fused(retriever, body={"query": MATCH} | kept, offset=offset, size=7).answer)
+        ]
+    assert sorted(found) == sorted(key for key, each in made.items() if not kept or each["in_stock"])
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        ({"query": "red"}, "query of the search body is 'red'"),
+        ({"query": {"bool": ["red"]}}, "query.bool of the search body"),
+        ({"query": MATCH, "rescore": ["red"]}, "rescore of the search body is 'red'"),
+        ({"query": MATCH, "rescore": {"window_size": "many"}}, "window_size of the search body is 'many'"),
+        ({"retriever": "red"}, "retriever of the search body"),
+        ({"retriever": {"rrf": []}}, "retriever.rrf of the search body"),
+        ({"query": MATCH, "rank": {"rrf": 60}}, "rank.rrf of the search body is 60"),
+        ({"query": MATCH, "collapse": "group"}, "collapse of the search body"),
+        ({"query": MATCH, "from": "the third"}, "from of the search body"),
+        ({"query": MATCH, "size": None}, "size of the search body"),
+    ],
+)
+def test_a_body_of_a_shape_that_no_engine_takes_is_one_sentence(build, body, told):
+    with pytest.raises(ConfigError, match=told):
+        build().search(TEXT, body=body)
 
 
 def test_a_body_with_a_ranking_of_its_own_is_joined_by_no_neighbours(shop, build):

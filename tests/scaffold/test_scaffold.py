@@ -2,6 +2,7 @@
 
 import json
 import tomllib
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -151,6 +152,12 @@ CONTRADICTED = {
         [["it shows a man on a horse in the rain before a house " + str(at)] for at in range(9)],
         "title",
     ),
+    "a number of its own is a code, which the engine is asked no words of": (
+        "artikelnr",
+        "long",
+        [7.0, 8.0, 9.0],
+        "code",
+    ),
     "nothing in it": ("title", "text", [None, None], "empty"),
     "always the same": ("brand", "keyword", [["Ace"]] * 9, "constant"),
 }
@@ -158,7 +165,7 @@ CONTRADICTED = {
 
 @pytest.mark.parametrize(("name", "kind", "values", "role"), CONTRADICTED.values(), ids=CONTRADICTED.keys())
 def test_a_name_is_not_believed_against_its_values(name, kind, values, role):
-    column = pl.Series(values, dtype=pl.List(pl.String)) if kind != "float" else pl.Series(values)
+    column = pl.Series(values, dtype=pl.List(pl.String)) if kind not in ("float", "long") else pl.Series(values)
     found = roles(mapping(**{name: {"type": kind}, "other": {"type": "keyword"}}), {name: column})
     assert found[name] == role
 
@@ -252,6 +259,9 @@ def test_the_first_part_is_what_an_engine_can_work_out_all_of_it():
             assert feature.missing == 0.0
         if feature.kind == "number" and feature.name in expressible - {"available"}:
             assert feature.params.at_least == 0.0
+    (priced,) = (line for line in engine.splitlines() if line.startswith("# price: "))
+    assert "below 0 counts as missing" in priced
+    assert engine.count("below 0") == 1, "year has nothing below"
 
 
 def test_what_is_asked_of_the_engine_is_what_the_mapping_allows():
@@ -471,6 +481,16 @@ def test_files_that_are_there_are_left_alone(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["query.json"]
     scaffold.write(planned("new"), tmp_path, force=True)
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == dict.fromkeys(scaffold.FILES, "new")
+
+
+@pytest.mark.parametrize("method", ["mkdir", "write_bytes"])
+def test_a_directory_that_cannot_be_written_is_refused(tmp_path, monkeypatch, method):
+    def denied(*_arguments, **_options):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, method, denied)
+    with pytest.raises(ConfigError, match=r"new cannot be written: Permission denied; name another with -o"):
+        scaffold.write(planned(), tmp_path / "new")
 
 
 def test_a_file_in_the_directorys_place_is_refused(tmp_path):
