@@ -89,7 +89,7 @@ def _rates(url: str, dataset: Dataset, vectors: np.ndarray) -> dict[str, list[fl
     order = deque(ways)
     for turn in range(TURNS + 1):
         for way in order:
-            name = f"ltr-bench-{os.getpid()}-{way.replace('_', '-').replace('.', '-')}"
+            name = f"ltr-bench-indexing-{os.getpid()}-{way.replace('_', '-').replace('.', '-')}"
             try:
                 start = time.perf_counter()
                 ways[way](name)

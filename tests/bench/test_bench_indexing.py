@@ -42,4 +42,4 @@ def test_each_way_has_a_figure_and_leaves_no_index(indexing, engine_url, monkeyp
     figures = indexing.measure()
     assert [figure["bound"] for figure in figures] == [0.9, 0.9, None]
     assert all(figure["better"] == "higher" and np.isfinite(figure["value"]) for figure in figures)
-    assert connect(engine_url).call("GET", "/ltr-bench-*/_alias") == {}
+    assert connect(engine_url).call("GET", "/ltr-bench-indexing-*/_alias") == {}

@@ -349,7 +349,7 @@ def test_an_index_of_that_name_is_never_written_over(engine, alias):
 
 
 def test_an_alias_that_somebody_else_has_made_is_never_moved(engine, alias):
-    engine.call("PUT", path_of(f"{alias}-theirs"), {"aliases": {alias: {}}})
+    engine.call("PUT", path_of(f"{alias}-theirs"), {"aliases": {alias: {}}}, timeout_s=120)
     with pytest.raises(EngineError, match=f"stands for {alias}-theirs, which ltr has not made"):
         put(engine, alias, catalogue(3))
     assert stands_for(engine, alias) == [f"{alias}-theirs"]
@@ -358,7 +358,7 @@ def test_an_alias_that_somebody_else_has_made_is_never_moved(engine, alias):
 def test_an_index_of_the_name_that_it_would_have_is_refused_if_it_is_not_its_own(engine, alias):
     name = put(engine, alias, catalogue(3)).index
     engine.call("DELETE", path_of(name))
-    engine.call("PUT", path_of(name))
+    engine.call("PUT", path_of(name), timeout_s=120)
     with pytest.raises(EngineError, match=f"{name!r} at .* is none of ltr's indexes"):
         put(engine, alias, catalogue(3))
 

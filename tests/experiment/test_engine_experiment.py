@@ -84,7 +84,9 @@ def test_an_index_of_other_products_than_the_catalogue_s_is_counted_or_refused(e
     ((source, of),) = told.items()
     settings = engine.call("GET", f"/{source}/_settings")[source]["settings"]["index"]
     mappings = {"properties": of["mappings"]["properties"]}
-    engine.call("PUT", f"/{index}", {"settings": {"analysis": settings["analysis"]}, "mappings": mappings})
+    engine.call(
+        "PUT", f"/{index}", {"settings": {"analysis": settings["analysis"]}, "mappings": mappings}, timeout_s=120
+    )
     config = read_experiment(engine_trained.home / "experiment.toml")
     config = config.model_copy(update={"retrieval": config.retrieval.model_copy(update={"index": index})})
     try:

@@ -184,7 +184,7 @@ def write_judgments(path, found, **options):
 
 def create(engine, index, found, *, mappings=MAPPINGS, settings=SETTINGS):
     """Make the index and put the documents into it."""
-    engine.call("PUT", f"/{index}", {"settings": settings, "mappings": mappings})
+    engine.call("PUT", f"/{index}", {"settings": settings, "mappings": mappings}, timeout_s=120)
     lines = [line for name, source in found for line in ({"index": {"_id": name}}, source)]
     if lines:
         answer = engine.call("POST", f"/{index}/_bulk", lines, params={"refresh": True})

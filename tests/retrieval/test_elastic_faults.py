@@ -124,7 +124,7 @@ def test_an_index_that_is_closed_or_has_gone_since_is_one_clear_error(engine_url
             retriever.score(pairs("red", "d1"))
         with pytest.raises(EngineError, match="no such index"):
             retriever.search("red")
-        engine.call("PUT", f"/{index}", {"mappings": {"properties": {"title": TEXT}}})
+        engine.call("PUT", f"/{index}", {"mappings": {"properties": {"title": TEXT}}}, timeout_s=120)
         assert retriever.retrieve(asked("red"), depth=5).height == 0
         assert retriever.score(pairs("red", "d1"))["score"].to_list() == [float("-inf")]
         assert retriever.lacking(["d1"]) == ["d1"]
@@ -263,7 +263,7 @@ def test_a_server_killed_in_a_training_run_and_started_again_gives_the_same_valu
             pytest.fail(told) if os.environ.get("CI") else pytest.skip(told)
         engine = connect(url, retries=1, timeout_s=30)
         index = "test-killed"
-        engine.call("PUT", f"/{index}", {"mappings": {"properties": PROPERTIES}})
+        engine.call("PUT", f"/{index}", {"mappings": {"properties": PROPERTIES}}, timeout_s=120)
         lines = [line for key, each in documents().items() for line in ({"index": {"_id": key}}, each)]
         engine.call("POST", f"/{index}/_bulk", lines, params={"refresh": True})
         retriever = build(engine=engine, index=index, fields=FIELDS, clauses=CLAUSES, missing=MISSING)
