@@ -90,14 +90,14 @@ class Bundle:
         from ltr.bundle_retriever import retriever_of
 
         state = self.state if state is None else state
-        vector = self.experiment.retrieval.vector
+        vector = self.experiment.state_vector
         return retriever_of(
             self.experiment,
             self.feature_set,
             state.products,
             fields=self.facts.retrieval_fields,
             body=self.facts.body,
-            vectors=state.vectors[vector] if vector and vector in state.vectors else None,
+            vectors=state.vectors[vector] if vector else None,
             encoder=self.encoder,
             url=url,
         )

@@ -56,7 +56,7 @@ def retriever_of(
         return elastic_of(experiment, feature_set, fields=fields, body=body, encoder=encoder, url=url)
     from ltr.retrieval import embedded
 
-    vector = experiment.retrieval.vector
+    vector = experiment.state_vector
     return embedded.build(
         products,
         fields=fields,

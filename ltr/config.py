@@ -227,6 +227,11 @@ class Experiment(Frozen):
         return self.retrieval.index or self.data.index or self.name
 
     @property
+    def state_vector(self) -> str | None:
+        """The field whose vectors the state holds for retrieval; a search engine holds its own."""
+        return self.retrieval.vector if self.retrieval.engine == "embedded" else None
+
+    @property
     def engine_url(self) -> str | None:
         """Where the engine is; None = as the environment says."""
         return self.retrieval.url or self.data.url

@@ -124,7 +124,7 @@ def refresh(
     if impressions is not None:
         as_of = as_of or _day_after(impressions, renewed)
     encoder = Reusing(loaded.encoder, old) if loaded.encoder is not None else None
-    vector = loaded.experiment.retrieval.vector
+    vector = loaded.experiment.state_vector
     new = states.build(
         catalogue,
         wanted,

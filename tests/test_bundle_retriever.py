@@ -69,3 +69,9 @@ def test_an_experiment_says_where_its_engine_is_and_does_not_show_who_may_ask():
     assert (found.engine_url, found.index) == ("https://me:secret@search:9200", "shop")
     assert "secret" not in repr(found)
     assert experiment(engine="elasticsearch").index == "test"
+
+
+def test_only_the_embedded_engine_has_its_vectors_in_the_state():
+    assert experiment(vector="title").state_vector == "title"
+    assert experiment(engine="elasticsearch", vector="title").state_vector is None
+    assert experiment().state_vector is None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,11 +12,12 @@ import numpy as np
 import polars as pl
 
 from ltr import bundle, datasets, features, measures
-from ltr.bundle_retriever import read_body, retriever_of, told_of
+from ltr.bundle_retriever import read_body, retriever_of
 from ltr.config import Experiment, TransferConfig
 from ltr.datasets import Dataset
 from ltr.errors import ConfigError, JudgmentError, suggestion
 from ltr.experiment import clicklog
+from ltr.experiment.candidates import candidates, labelled, strangers, told
 from ltr.experiment.few import regularised
 from ltr.experiment.preflight import check_configuration, check_data, tuned_on
 from ltr.features import compute, memory, state
@@ -23,7 +25,6 @@ from ltr.features.definition import FeatureSet
 from ltr.features.memory import Judged
 from ltr.features.state import State
 from ltr.features.transfer import PREFIX, joined
-from ltr.frames import groups
 from ltr.measures import Scale
 from ltr.rankers import Ranker
 from ltr.rankers.transferred import COLUMN, Source, Transferred
@@ -34,20 +35,15 @@ if TYPE_CHECKING:
 
     from ltr.encoders import Encoder
     from ltr.experiment.clicklog import ClickLog
-    from ltr.retrieval import Retriever
 
 __all__ = [
     "Assembled",
     "Audit",
     "assemble",
     "audit",
-    "candidates",
     "check_grades",
     "chosen_features",
-    "known",
-    "labelled",
     "learnt",
-    "placed",
 ]
 
 
@@ -150,14 +146,22 @@ def assemble(experiment: Experiment, *, base: Path, cache: Path, feature_set: Fe
         tuned_on(base / experiment.encoder.model, dataset.queries) if feature_set.encodes else frozenset()
     )
     check_data(experiment, dataset, scale, tuned_on=known_to_encoder)
-    experiment, told = regularised(experiment, feature_set, queries=dataset.judgments["query_id"].n_unique())
-    if told:
-        dataset = replace(dataset, notes=(*dataset.notes, told))
+    experiment, note = regularised(experiment, feature_set, queries=dataset.judgments["query_id"].n_unique())
+    if note:
+        dataset = replace(dataset, notes=(*dataset.notes, note))
     source = None
     if experiment.transfer is not None:
         feature_set, source = transferred(experiment, experiment.transfer, dataset, feature_set, base=base)
-    vector = _vector_field(experiment, dataset, feature_set)
-    encoder = encoder_of(experiment, base=base, cache=cache) if feature_set.encodes or vector else None
+    _check_vector_field(experiment, dataset)
+    encodes = feature_set.encodes or experiment.retrieval.vector
+    encoder = encoder_of(experiment, base=base, cache=cache) if encodes else None
+    fields = dict(experiment.retrieval.fields) or dataset.text_fields
+    asked = partial(retriever_of, experiment, feature_set, dataset.products, fields=fields, body=body, encoder=encoder)
+    retriever, warnings, vector = None, tuple[str, ...](), experiment.state_vector
+    if experiment.retrieval.engine == "elasticsearch" and (clicks is None or clicks.run is None):
+        # Before the catalogue is encoded, which may take minutes.
+        retriever = asked(vectors=None)
+        warnings = told(retriever, dataset)
     stated = state.build(
         dataset.products,
         feature_set,
@@ -168,21 +172,12 @@ def assemble(experiment: Experiment, *, base: Path, cache: Path, feature_set: Fe
         examination=None if history is None else history.examination,
         as_of=None if history is None else history.as_of.isoformat(),
     )
-    fields = dict(experiment.retrieval.fields) or dataset.text_fields
-    run, warnings = None if clicks is None else clicks.run, tuple[str, ...]()
+    run = None if clicks is None else clicks.run
     if run is None:
-        retriever = retriever_of(
-            experiment,
-            feature_set,
-            dataset.products,
-            fields=fields,
-            body=body,
-            vectors=stated.vectors[vector] if vector else None,
-            encoder=encoder,
-        )
-        warnings = _told(retriever, dataset)
+        if retriever is None:
+            retriever = asked(vectors=stated.vectors[vector] if vector else None)
         run = candidates(retriever, dataset.queries, dataset.judgments, experiment)
-        warnings += _strangers(dataset, run)
+        warnings += strangers(dataset, run)
     pairs = compute.pairs(
         run.join(dataset.queries.select("query_id", "query"), on="query_id", how="left", maintain_order="left"),
         feature_set.part(set(feature_set.names) - set(feature_set.learnt)),
@@ -317,60 +312,6 @@ def check_grades(judgments: pl.DataFrame, scale: Scale) -> None:
         )
 
 
-def candidates(
-    retriever: Retriever, queries: pl.DataFrame, judgments: pl.DataFrame, experiment: Experiment
-) -> pl.DataFrame:
-    """The lists to rerank, in the retriever's order: each query's judged products, or the retriever's top."""
-    judged = queries.join(judgments, on="query_id", how="semi").select("query_id", "query")
-    if experiment.candidates.origin == "retrieval":
-        return retriever.retrieve(judged, depth=experiment.candidates.depth)
-    pairs = judgments.select("query_id", "product_id").join(judged, on="query_id", how="inner", maintain_order="left")
-    return retriever.score(pairs.select("query_id", "query", "product_id"))
-
-
-def labelled(pairs: pl.DataFrame, judgments: pl.DataFrame, *, complete: bool) -> pl.DataFrame:
-    """Add grade and weight; a pair without a judgment has a null grade, or 0 where the judgments are complete."""
-    joined = pairs.join(judgments, on=["query_id", "product_id"], how="left", maintain_order="left")
-    grade = pl.col("grade").fill_null(0.0) if complete else pl.col("grade")
-    return joined.with_columns(grade, pl.col("weight").fill_null(1.0))
-
-
-def known(pairs: pl.DataFrame, products: pl.DataFrame, query_ids: Sequence[str]) -> pl.DataFrame:
-    """The pairs of these queries that may be fitted on: graded, of a known product, of a query that says something."""
-    return placed(pairs, products, query_ids).filter(pl.col("grade").is_not_null())
-
-
-def placed(pairs: pl.DataFrame, products: pl.DataFrame, query_ids: Sequence[str]) -> pl.DataFrame:
-    """The same, graded or not."""
-    wanted = pl.DataFrame({"query_id": list(query_ids)}, schema={"query_id": pl.String})
-    kept = (
-        pairs.join(wanted, on="query_id", how="semi", maintain_order="left")
-        .join(products.select("product_id"), on="product_id", how="semi", maintain_order="left")
-        .filter(pl.col("query").str.strip_chars() != "")
-    )
-    groups(kept)
-    return kept
-
-
-def _told(retriever: Retriever, dataset: Dataset) -> tuple[str, ...]:
-    """Where a search engine's index lacks what was judged; before it is asked for hours."""
-    judged = dataset.judgments.join(dataset.products, on="product_id", how="semi", maintain_order="left")
-    texts = dataset.queries.join(judged, on="query_id", how="semi", maintain_order="left")["query"]
-    return told_of(retriever, texts.to_list(), judged["product_id"].unique(maintain_order=True).to_list())
-
-
-def _strangers(dataset: Dataset, run: pl.DataFrame) -> tuple[str, ...]:
-    """Candidates, other than the judged ones, that a search engine's index has and the catalogue lacks."""
-    found = run.join(dataset.judgments, on="product_id", how="anti", maintain_order="left").join(
-        dataset.products, on="product_id", how="anti", maintain_order="left"
-    )
-    ids = found["product_id"].unique(maintain_order=True)
-    shown = ", ".join(map(repr, ids.head(3)))
-    return (
-        (f"candidates that the catalogue lacks: {len(ids):,}, such as {shown} (kept out of fitting)",) if shown else ()
-    )
-
-
 def _gains(experiment: Experiment, dataset: Dataset, scale: Scale) -> tuple[str, NDArray[float64]]:
     chosen = experiment.evaluation.gains or dataset.gains
     table = measures.gain_table(chosen, scale)
@@ -378,7 +319,7 @@ def _gains(experiment: Experiment, dataset: Dataset, scale: Scale) -> tuple[str,
     return name, table
 
 
-def _vector_field(experiment: Experiment, dataset: Dataset, feature_set: FeatureSet) -> str | None:
+def _check_vector_field(experiment: Experiment, dataset: Dataset) -> None:
     vector = experiment.retrieval.vector
     if vector is not None and dataset.fields.get(vector) != "text":
         raise ConfigError(
@@ -387,7 +328,6 @@ def _vector_field(experiment: Experiment, dataset: Dataset, feature_set: Feature
                 vector, [name for name, kind in dataset.fields.items() if kind == "text"], noun="text fields"
             ),
         )
-    return vector
 
 
 def encoder_of(experiment: Experiment, *, base: Path, cache: Path) -> Encoder:

@@ -141,7 +141,7 @@ def segments_of(
 
 def write(directory: Path, assembled: Assembled) -> None:
     """Leave segments.parquet and grades.parquet in a bundle's results, as the experiment's own split has them."""
-    from ltr.experiment.assemble import known
+    from ltr.experiment.candidates import known
     from ltr.experiment.preflight import parts_of
 
     experiment, dataset, pairs = assembled.experiment, assembled.dataset, assembled.pairs

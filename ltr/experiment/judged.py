@@ -108,7 +108,7 @@ def _state(loaded: Bundle, products: Path | None) -> tuple[State, list[str]]:
         return loaded.state, []
     facts = loaded.facts
     catalogue, lacking = read_products(products, config=loaded.experiment.data, fields=facts.fields, title=facts.title)
-    vector = loaded.experiment.retrieval.vector
+    vector = loaded.experiment.state_vector
     state = states.build(
         catalogue,
         loaded.feature_set,

@@ -33,7 +33,8 @@ import polars as pl
 from ltr import rankers
 from ltr.config import CLICK_MODELS, RankerConfig
 from ltr.errors import JudgmentError
-from ltr.experiment.assemble import Assembled, placed
+from ltr.experiment.assemble import Assembled
+from ltr.experiment.candidates import placed
 from ltr.experiment.debiased import Debiased, examination_of
 from ltr.experiment.split import Parts
 from ltr.judgments.grades import Satisfaction, judge, values

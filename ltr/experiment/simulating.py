@@ -18,7 +18,8 @@ from ltr.bundle_retriever import retriever_of
 from ltr.config import Experiment
 from ltr.datasets import Dataset
 from ltr.errors import ConfigError, suggestion
-from ltr.experiment.assemble import candidates, check_grades, chosen_features, encoder_of
+from ltr.experiment.assemble import check_grades, chosen_features, encoder_of
+from ltr.experiment.candidates import candidates
 from ltr.features import state
 from ltr.frames import ranked
 from ltr.simulation import Season, Simulated, Users, shoppers, write_ubi
@@ -106,10 +107,10 @@ def _orders(
         feature_set = features.parse(dataset.feature_table, where=f"the features of {dataset.name}")
     else:
         feature_set = chosen_features(experiment, base=base)
-    vector = experiment.retrieval.vector
     encoder = vectors = None
-    if vector is not None:
+    if experiment.retrieval.vector is not None:
         encoder = encoder_of(experiment, base=base, cache=cache)
+    if (vector := experiment.state_vector) is not None:
         vectors = state.build(
             dataset.products, feature_set.part(()), fields=dataset.fields, encoder=encoder, vector_fields=[vector]
         ).vectors[vector]

@@ -19,7 +19,8 @@ from ltr import evaluation, measures, rankers
 from ltr.config import Experiment, RankerConfig
 from ltr.errors import DataError
 from ltr.experiment import rows
-from ltr.experiment.assemble import Assembled, known, learnt
+from ltr.experiment.assemble import Assembled, learnt
+from ltr.experiment.candidates import known
 from ltr.experiment.methods import CEILING, LABELS, LINEAR, NAIVE, TOP, Clicks, rows_of
 from ltr.experiment.preflight import groups_of, parts_of
 from ltr.experiment.split import Parts

@@ -6,7 +6,8 @@ import pytest
 from ltr.config import parse
 from ltr.datasets import Dataset
 from ltr.errors import ConfigError, FeatureSetError, JudgmentError
-from ltr.experiment.assemble import audit, check_grades, chosen_features, known, labelled
+from ltr.experiment.assemble import audit, check_grades, chosen_features
+from ltr.experiment.candidates import known, labelled
 from ltr.experiment.rows import SingleFeature, best_feature, by_feature, by_retrieval
 from ltr.features import definition
 from ltr.frames import check
@@ -122,12 +123,11 @@ def test_the_best_feature_is_chosen_with_its_direction():
 
 def test_a_vector_field_that_is_no_text_is_refused(tmp_path):
     from ltr.config import parse
-    from ltr.experiment.assemble import _vector_field
+    from ltr.experiment.assemble import _check_vector_field
 
     experiment = parse({"name": "x", "data": {"source": "files"}, "retrieval": {"vector": "titel"}})
-    table = {"name": "tiny", "feature": [{"name": "t", "kind": "bm25", "field": "title"}]}
     with pytest.raises(ConfigError, match=r"'titel' is not a text field.*did you mean 'title'"):
-        _vector_field(experiment, dataset(GRADED), definition.parse(table))
+        _check_vector_field(experiment, dataset(GRADED))
 
 
 def test_an_experiment_can_do_without_features_of_its_set(tmp_path):

@@ -61,7 +61,11 @@ def test_a_bundle_is_evaluated_with_the_engines_scores(engine_trained, tmp_path)
         evaluate_bundle(engine_trained.bundle, tmp_path / "judgments.csv", url="http://localhost:1")
 
 
-def test_an_index_that_is_not_there_is_said_before_the_work(engine_url, tmp_path):
+def test_an_index_that_is_not_there_is_said_before_the_catalogue_is_encoded(engine_url, tmp_path, monkeypatch):
+    def encoded(*_, **__):
+        raise AssertionError("minutes of work before a question of milliseconds")
+
+    monkeypatch.setattr("ltr.features.state.build", encoded)
     (tmp_path / "experiment.toml").write_text(EXPERIMENT.format(name="test-nowhere", url=engine_url))
     (tmp_path / "engine.toml").write_text(FEATURES.format(more=""))
     with pytest.raises(EngineError, match=r"test-nowhere.*ltr index"):
