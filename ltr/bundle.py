@@ -152,7 +152,7 @@ def save(
     Raises:
         BundleError: it could not be written; nothing of it is left.
     """
-    from ltr.bundle_golden import FILE, golden_rows
+    from ltr.bundle_golden import FILE, QUERIES, golden_queries, golden_rows
 
     def write(directory: Path) -> None:
         model = directory / "model"
@@ -167,9 +167,10 @@ def save(
             judged.save(model / "judged")
         if candidates is not None:
             memory = judged.on(state) if judged else None
-            golden_rows(candidates, feature_set, state, ranker, encoder=encoder, memory=memory).write_parquet(
-                model / FILE
-            )
+            golden = golden_rows(candidates, feature_set, state, ranker, encoder=encoder, memory=memory)
+            golden.write_parquet(model / FILE)
+            if encoder is not None:
+                golden_queries(golden, encoder).write_parquet(model / QUERIES)
         state.save(_made(directory / "state"))
         results(_made(directory / "results"))
         manifest = {
@@ -185,8 +186,13 @@ def save(
     return _atomically(parent, name, write)
 
 
-def load(path: Path, *, cache: Path | None = None) -> Bundle:
+def load(path: Path, *, cache: Path | None = None, restore: Callable[[Path], Ranker] | None = None) -> Bundle:
     """Load a bundle after checking every file against its hash; with a cache, no text is encoded twice.
+
+    Args:
+        path: of the bundle.
+        cache: for vectors.
+        restore: loads the ranker; None = ``rankers.restore``, which imports the library that fitted it.
 
     Raises:
         BundleError: not a bundle, truncated, changed, or of a newer format.
@@ -203,7 +209,7 @@ def load(path: Path, *, cache: Path | None = None) -> Bundle:
         experiment = read_experiment(path)
         facts = CatalogueFacts(**read_json(model / "catalogue.json"))
         feature_set = definition.load(model / "feature_set.json")
-        ranker = rankers.restore(model / "ranker")
+        ranker = (restore or rankers.restore)(model / "ranker")
         encoder = encoders.restore(model / "encoder", cache=cache) if (model / "encoder").is_dir() else None
         judged = memory.load(model / "judged") if feature_set.learnt else None
         state = states.load(state_directory(path, manifest))

@@ -24,9 +24,10 @@ if TYPE_CHECKING:
     from ltr.features.state import State
     from ltr.rankers import Ranker
 
-__all__ = ["FILE", "LISTS", "golden_rows", "read"]
+__all__ = ["FILE", "LISTS", "QUERIES", "golden_queries", "golden_rows", "read"]
 
 FILE: Final = "golden.parquet"
+QUERIES: Final = "golden_queries.parquet"
 LISTS: Final = 100
 
 
@@ -60,6 +61,15 @@ def golden_rows(
     match = [name for name in part.columns if name.startswith("match.")]
     return pairs.select("query_id", "query", "product_id", *match, *ranker.features).with_columns(
         score=pl.Series(ranker.predict(matrix), dtype=pl.Float64)
+    )
+
+
+def golden_queries(golden: pl.DataFrame, encoder: Encoder) -> pl.DataFrame:
+    """The queries of golden rows with their vectors (List(Float32)), as the encoder makes them on this day."""
+    queries = golden["query"].unique(maintain_order=True)
+    vectors = encoder.encode_queries(queries.to_list())
+    return pl.DataFrame(
+        {"query": queries, "vector": vectors.tolist()}, schema_overrides={"vector": pl.List(pl.Float32)}
     )
 
 

@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 
 from ltr import bundle
-from ltr.bundle_golden import LISTS, golden_rows, read
+from ltr.bundle_golden import LISTS, QUERIES, golden_rows, read
 from ltr.errors import BundleError
 from ltr.frames import groups
 
@@ -29,6 +29,14 @@ def test_reranking_those_lists_gives_their_scores_bit_for_bit(small_bundle):
     both = ranked.join(golden, on=["query_id", "product_id"], suffix="_then")
     assert both.height == golden.height
     assert both["score"].to_list() == both["score_then"].cast(pl.Float32).to_list()
+
+
+def test_the_queries_of_those_lists_are_kept_with_their_vectors(small_bundle):
+    loaded = bundle.load(small_bundle)
+    kept = pl.read_parquet(small_bundle / "model" / QUERIES)
+    assert set(kept["query"]) == set(loaded.golden["query"])
+    made = loaded.encoder.encode_queries(kept["query"].to_list())
+    assert np.array(kept["vector"].to_list(), dtype=np.float32).tolist() == made.tolist()
 
 
 def test_which_lists_depends_on_their_names_alone(counted_bundle):

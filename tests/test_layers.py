@@ -13,7 +13,7 @@ PACKAGE = Path(ltr.__file__).parent
 
 # Lowest first; a room may import the rows below its own, and the siblings named.
 ROWS = [
-    {"errors", "text", "measures", "frames", "lines", "progress"},
+    {"client", "errors", "text", "measures", "frames", "lines", "progress"},
     {"config", "datasets", "engine", "letor", "trec"},
     {"judgments", "encoders", "rankers", "evaluation"},
     {"features", "retrieval", "simulation"},
@@ -41,11 +41,16 @@ OWNERS = {
     "mlflow": "tracking",
     "onnxruntime": "encoders",
     "optuna": "rankers",
+    "orjson": "serving",
+    "prometheus_client": "serving",
     "scipy": "evaluation",
     "sentence_transformers": "encoders",
+    "starlette": "serving",
     "torch": "encoders",
     "transformers": "encoders",
     "typer": "cli",
+    "uvicorn": "serving",
+    "uvloop": "serving",
     "xgboost": "rankers",
 }
 BANNED = {"base", "common", "core", "helper", "helpers", "manager", "misc", "util", "utils"}

@@ -24,6 +24,7 @@ BENCHMARKS = (
     "evaluating",
     "features",
     "kinds",
+    "scoring",
     "reading",
     "clickmodels",
     "behaviour",

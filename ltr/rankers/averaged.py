@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -117,8 +117,8 @@ def fit_averaged(
     return Fitted(ranker, statistics.median_low(kept), curve, seconds, fitted[0].dropped, (told, *fitted[0].notes))
 
 
-def restore(directory: Path) -> Averaged:
-    """Load what ``save`` wrote; RankerError where a member is not the one that was saved."""
+def restore(directory: Path, *, restore: Callable[[Path], Ranker] = rankers.restore) -> Averaged:
+    """Load what ``save`` wrote, each member by ``restore``; RankerError where one is not the one that was saved."""
     held = saved.read(directory)
     try:
         members = [(int(one["rounds"]), str(one["sha256"])) for one in json.loads(held.text)["members"]]
@@ -129,7 +129,7 @@ def restore(directory: Path) -> Averaged:
         member = directory / str(number)
         if saved.header(member) != promised:
             raise RankerError(f"{member / 'ranker.json'} is not the one that was saved (SHA-256 differs)", hint=_COPY)
-        found.append(rankers.restore(member))
+        found.append(restore(member))
     return Averaged(tuple(found), tuple(rounds for rounds, _ in members))
 
 

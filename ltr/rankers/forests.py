@@ -66,4 +66,5 @@ _READ: Final[dict[str, Callable[[Any], Forest]]] = {
     "lightgbm": lambda ranker: forest_lightgbm.read_text(ranker.text),
     "xgboost": lambda ranker: forest_xgboost.read_model(ranker.text),
     "averaged": _averaged,
+    "neutral": lambda ranker: ranker.forest,
 }

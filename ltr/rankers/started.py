@@ -11,7 +11,7 @@ missing counts as the mean of the fitted rows.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -98,8 +98,8 @@ class Started:
         saved.write(saved.Saved("started", VERSION, self.features, 1, json.dumps(told, indent=2) + "\n"), directory)
 
 
-def restore(directory: Path) -> Started:
-    """Load what ``save`` wrote; RankerError where the forest is not the one that was saved."""
+def restore(directory: Path, *, restore: Callable[[Path], Ranker] = rankers.restore) -> Started:
+    """Load what ``save`` wrote, the forest by ``restore``; RankerError where it is not the one that was saved."""
     held = saved.read(directory)
     again = "fit it again, or restore the directory from a copy"
     try:
@@ -109,4 +109,4 @@ def restore(directory: Path) -> Started:
         raise RankerError(f"{directory / 'ranker.txt'} names no start ({error!r})", hint=again) from error
     if saved.header(directory / "forest") != digest:
         raise RankerError(f"{directory / 'forest' / 'ranker.json'} is not the one that was saved", hint=again)
-    return Started(rankers.restore(directory / "forest"), start)
+    return Started(restore(directory / "forest"), start)

@@ -7,6 +7,7 @@ trust it (feature augmentation; Daumé III, ACL 2007, discusses it among baselin
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -83,8 +84,8 @@ class Transferred:
         saved.write(saved.Saved("transferred", VERSION, self.features, 1, text), directory)
 
 
-def restore(directory: Path) -> Transferred:
-    """Load what ``save`` wrote; RankerError where a part is not the one that was saved."""
+def restore(directory: Path, *, restore: Callable[[Path], Ranker] = rankers.restore) -> Transferred:
+    """Load what ``save`` wrote, each part by ``restore``; RankerError where one is not the one that was saved."""
     held = saved.read(directory)
     try:
         told = json.loads(held.text)
@@ -96,4 +97,4 @@ def restore(directory: Path) -> Transferred:
             raise RankerError(
                 f"{directory / part / 'ranker.json'} is not the one that was saved (SHA-256 differs)", hint=_COPY
             )
-    return Transferred(rankers.restore(directory / "own"), Source(rankers.restore(directory / "source"), columns))
+    return Transferred(restore(directory / "own"), Source(restore(directory / "source"), columns))

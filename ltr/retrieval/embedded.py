@@ -115,6 +115,13 @@ class Embedded:
                 advance(1)
         return ranked(found.frame(query_id=pairs["query_id"], product_id=pairs["product_id"]))
 
+    def matched(self, query: str, product_ids: Sequence[str]) -> dict[str, NDArray[np.float32]]:
+        """The match features alone of one query's products, as ``score`` has them; in the order received, repeated or not."""
+        rows = np.array([self._rows.get(product, -1) for product in product_ids], dtype=np.int64)
+        terms = self._analyzer(query)
+        scores = {field: self._postings[field].scores_of(terms) for field in set(self.match.values())}
+        return {feature: _matching(scores[field], rows) for feature, field in self.match.items()}
+
     def _by_field(self, query: str) -> dict[str, NDArray[np.float32]]:
         terms = self._analyzer(query)
         return {field: postings.scores_of(terms) for field, postings in self._postings.items()}
@@ -208,8 +215,7 @@ class _Found:
         self.rows.append(rows)
         self._scores.append(scores)
         for field, columns in self._match.values():
-            own = _gathered(by_field[field], rows)
-            columns.append(np.where(own > 0, own, np.float32(np.nan)))
+            columns.append(_matching(by_field[field], rows))
 
     def frame(self, **leading: Any) -> pl.DataFrame:
         match = {f"match.{feature}": _joined(columns, np.float32) for feature, (_, columns) in self._match.items()}
@@ -222,6 +228,12 @@ def _joined(parts: Sequence[NDArray[Any]], dtype: type[np.generic]) -> NDArray[A
 
 def _gathered(values: NDArray[np.float32], rows: NDArray[np.int64]) -> NDArray[np.float32]:
     return np.where(rows < 0, np.float32(0), values[rows])
+
+
+def _matching(values: NDArray[np.float32], rows: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Scores of a field as a feature: NaN where it does not match."""
+    own = _gathered(values, rows)
+    return np.where(own > 0, own, np.float32(np.nan))
 
 
 def _checked_vectors(vectors: NDArray[np.float32] | None, encoder: Encoder | None, products: int) -> Vectors | None:

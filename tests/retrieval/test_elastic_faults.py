@@ -2,6 +2,7 @@ import os
 import secrets
 import shutil
 import threading
+import time
 from contextlib import contextmanager
 
 import polars as pl
@@ -212,6 +213,10 @@ def test_a_server_that_is_gone_in_the_middle_is_one_clear_error(shop, build, mon
             retriever.score(many(shop, 2_000))
         # Nothing new is begun once it is known: of twenty requests a few were under way.
         assert sum("_msearch" in request.path for request in came) < 12
+    # The stand-in's threads end once they have read that nobody is there.
+    until = time.monotonic() + 10
+    while threading.active_count() > before + 1 and time.monotonic() < until:
+        threading.Event().wait(0.01)
     assert threading.active_count() <= before + 1
 
 
