@@ -13,7 +13,7 @@ PACKAGE = Path(ltr.__file__).parent
 
 # Lowest first; a room may import the rows below its own, and the siblings named.
 ROWS = [
-    {"client", "errors", "text", "measures", "frames", "lines", "progress"},
+    {"client", "errors", "text", "measures", "frames", "lines", "loops", "progress"},
     {"config", "datasets", "engine", "letor", "trec"},
     {"judgments", "encoders", "rankers", "evaluation"},
     {"features", "retrieval", "simulation"},

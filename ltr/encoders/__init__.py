@@ -8,6 +8,7 @@ product's vector is one too but for the last bits that a float32 batch may round
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from ltr.config import EncoderConfig
 
 __all__ = ["Encoder", "load", "restore"]
+
+# onnxruntime would tell its makers which models run on which processors (1.29 on; read when it is imported).
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 
 class Encoder(Protocol):

@@ -20,10 +20,10 @@ from typing import Any, Final
 from ltr.encoders import onnx, saved
 from ltr.errors import EncoderError
 
-__all__ = ["VERSION", "complete", "fingerprint", "load", "weights"]
+__all__ = ["VERSIONS", "complete", "fingerprint", "load", "weights"]
 
-# To be raised when the export changes the vectors.
-VERSION: Final = 1
+# Of each precision, to be raised when its export changes the vectors.
+VERSIONS: Final = {"float32": 1, "int8": 2}
 
 _SETTINGS: Final = (".json", ".txt", ".model")
 _TOKENIZERS: Final = (
@@ -87,7 +87,7 @@ def _settings(directory: Path) -> dict[str, Any]:
 
 
 def _entry(directory: Path, *, name: str, precision: str, cache: Path) -> tuple[saved.Saved, Path]:
-    digest = hashlib.sha256(f"{fingerprint(directory)} {precision} {VERSION}".encode()).hexdigest()
+    digest = hashlib.sha256(f"{fingerprint(directory)} {precision} {VERSIONS[precision]}".encode()).hexdigest()
     target = cache / "encoders" / digest
     if target.is_dir():
         try:

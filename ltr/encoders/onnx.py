@@ -71,6 +71,9 @@ class OnnxEncoder:
 
     def encode_queries(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Encode queries, each alone."""
+        if len(texts) == 1 and isinstance(texts, list) and isinstance(texts[0], str):
+            # What serving asks for, without what only many texts need.
+            return self._run(np.array([self._tokenise(texts[0], "query")], dtype=np.int64))
         return collect(self, texts, kind="query")
 
     def rows(self, texts: Sequence[str], *, kind: Kind) -> Iterator[Made]:

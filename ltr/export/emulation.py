@@ -24,25 +24,19 @@ Java's ``DoubleStream.sum`` (Kahan's compensation; CACM 8, 1965), and the sum is
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal, TypeVar, cast
+from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ltr.errors import ExportError, MissingExtraError
-
-try:
-    import numba
-except ImportError as error:
-    raise MissingExtraError("numba", "serve") from error
+from ltr.errors import ExportError
+from ltr.loops import compiled
 
 __all__ = ["GENERATIONS", "Trees", "read", "read_native", "read_plugin"]
 
 GENERATIONS: Final[dict[str, tuple[str, ...]]] = {"plugin": ("missing", "nan_to_no", "zero"), "native": ("native",)}
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 # Rows that are summed side by side, tree after tree, so that a tree stays in a core's cache.
 _BLOCK: Final = 2048
@@ -215,12 +209,7 @@ class _Nodes:
         )
 
 
-def _compiled(signature: str) -> Callable[[F], F]:
-    """Compile without fastmath: no sum is reordered, no product fused into a sum."""
-    return cast("Callable[[F], F]", numba.njit(signature, cache=True, nogil=True, fastmath=False))
-
-
-@_compiled("void(f4[:,::1], i8[::1], i4[::1], f4[::1], i4[::1], i4[::1], i4[::1], f4[::1], f8[::1])")
+@compiled("void(f4[:,::1], i8[::1], i4[::1], f4[::1], i4[::1], i4[::1], i4[::1], f4[::1], f8[::1])")
 def _plugin(
     rows: Any, roots: Any, feature: Any, threshold: Any, yes: Any, no: Any, absent: Any, out: Any, largest: Any
 ) -> None:
@@ -244,7 +233,7 @@ def _plugin(
     largest[0] = peak
 
 
-@_compiled("void(f4[:,::1], i8[::1], i4[::1], f8[::1], b1[::1], i4[::1], i4[::1], i4[::1], f4[::1], f8[::1])")
+@compiled("void(f4[:,::1], i8[::1], i4[::1], f8[::1], b1[::1], i4[::1], i4[::1], i4[::1], f4[::1], f8[::1])")
 def _native(
     rows: Any, roots: Any, feature: Any, threshold: Any, inclusive: Any, yes: Any, no: Any, absent: Any, out: Any,
     largest: Any,

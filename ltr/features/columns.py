@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from ltr.features import negation
 from ltr.features.negation import Part
 from ltr.features.params import Floats, Offsets, Params
-from ltr.features.terms import UNKNOWN, characters, plain, trigrams
+from ltr.features.terms import UNKNOWN, characters, plain
 from ltr.text import analyzer
 
 if TYPE_CHECKING:
@@ -81,7 +81,10 @@ class Query:
     @cached_property
     def trigrams(self) -> NDArray[np.int64]:
         """Distinct trigrams of the plain form."""
-        return trigrams(self.plain)
+        from ltr.features import spelling_kernels
+
+        found: NDArray[np.int64] = spelling_kernels.trigrams(self.characters)
+        return found
 
     @cached_property
     def numbers(self) -> NDArray[np.float64]:

@@ -62,6 +62,7 @@ def matrix(
     memory: Memory | None = None,
     own: NDArray[np.int64] | None = None,
     days: NDArray[np.int64] | None = None,
+    rows: NDArray[np.int64] | None = None,
 ) -> Floats:
     """One row a candidate, one column a feature, NaN = missing.
 
@@ -79,6 +80,7 @@ def matrix(
         own: int64[lists], the fold of memory that each list must not see; None = lists of queries that it does not hold.
         days: int64[lists], the UTC day since 1970-01-01 that each list stands for: features of behaviour see what was
             counted before it; None = the state's.
+        rows: int64[candidates], the candidates' rows where they are known already (``State.rows``).
 
     Raises:
         CandidateError: lengths that disagree, or match scores that are not there.
@@ -92,8 +94,8 @@ def matrix(
     for vectors in (query_vectors, *parts.values()):
         checks.check_vectors(feature_set, state, vectors, len(queries))
     checks.check_memory(feature_set, state, memory)
-    rows = state.rows(product_ids)
-    rows[rows < 0] = len(state)
+    rows = state.rows(product_ids) if rows is None else rows
+    rows = np.where(rows < 0, len(state), rows)
     analysed = {text: Query(text, feature_set.analyzer, state.vocabulary) for text in dict.fromkeys(queries)}
     asked, days = _behaviour(feature_set, state, queries, days)
     out = np.empty((len(rows), len(feature_set.features)), dtype=np.float32)
@@ -186,8 +188,9 @@ def online(
     match: Mapping[str, Floats] | None = None,
     encoder: Encoder | None = None,
     memory: Memory | None = None,
+    rows: NDArray[np.int64] | None = None,
 ) -> Floats:
-    """The features of one query's candidates."""
+    """The features of one query's candidates; ``rows`` are theirs in the state, where they are known already."""
     offsets = np.array([0, len(product_ids)], dtype=np.int64)
     return matrix(
         feature_set,
@@ -199,6 +202,7 @@ def online(
         query_vectors=_query_vectors([query], feature_set, encoder),
         part_vectors=_part_vectors([query], feature_set, encoder),
         memory=memory,
+        rows=rows,
     )
 
 

@@ -6,6 +6,7 @@ judgments of its own query, nor of queries in its fold.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Hashable
 from dataclasses import replace
 from typing import Final, Literal
 
@@ -55,7 +56,9 @@ def judged_rate(columns: Columns, groups: Offsets, *, params: RateParams) -> Flo
 
     g is the gain ÷ the greatest gain, w the judgment's weight, m the smoothing (a Beta prior's strength).
     """
-    return _known(columns, _rate(columns, groups, params.smoothing))
+    return _of_product(
+        columns, groups, ("rate", params.smoothing), lambda rows, lists: _rate(rows, lists, params.smoothing)
+    )
 
 
 def judged_count(columns: Columns, groups: Offsets, *, params: Params) -> Floats:
@@ -63,7 +66,7 @@ def judged_count(columns: Columns, groups: Offsets, *, params: Params) -> Floats
 
     count = Σ w,  over the judgments of the product by queries outside the list's fold
     """
-    return _known(columns, _sums(columns, groups)[1])
+    return _of_product(columns, groups, "count", lambda rows, lists: _sums(rows, lists)[1])
 
 
 def judged_neighbours(columns: Columns, groups: Offsets, *, params: NeighbourParams) -> Floats:
@@ -124,6 +127,23 @@ def judged_intent(columns: Columns, groups: Offsets, *, params: IntentParams) ->
         # A word that the catalogue lacks is one that no query has taught anything.
         out[group] = (learnt.sum() + mean * (len(asked) - len(known))) / len(asked)
     return finite(out)
+
+
+def _of_product(
+    columns: Columns, groups: Offsets, key: Hashable, make: Callable[[Columns, Offsets], NDArray[np.float64]]
+) -> Floats:
+    """Values that differ by product and fold; those that no fold is kept from are worked out once, for all products."""
+    if columns.own is not None:
+        return _known(columns, make(columns, groups))
+    memory = _memory(columns)
+
+    def every() -> Floats:
+        rows = np.arange(memory.products + 1, dtype=np.int64)
+        catalogue = Columns(columns.state, [], rows, memory=memory, own=np.array([-1], dtype=np.int64))
+        return _known(catalogue, make(catalogue, np.array([0, len(rows)], dtype=np.int64)))
+
+    values: Floats = memory.once(key, every)[columns.rows]
+    return values
 
 
 def _sums(columns: Columns, groups: Offsets) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

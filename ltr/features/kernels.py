@@ -9,52 +9,65 @@ out other types, which would compile again.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final
 
 import numpy as np
 
-from ltr.errors import MissingExtraError
 from ltr.features.terms import GAP
-
-try:
-    import numba
-except ImportError as error:
-    raise MissingExtraError("numba", "serve") from error
+from ltr.loops import compiled, prefetch
 
 __all__ = [
-    "beginnings",
     "bm25",
-    "common",
-    "compiled",
     "contains",
+    "cosine",
+    "documents",
+    "fetch",
     "frequencies",
     "heaviest",
     "holds",
-    "ranks",
-    "relative",
     "runs",
-    "softmax",
+    "share",
     "values",
     "weighted",
     "without",
-    "zscore",
 ]
 
 LARGEST: Final = float(np.finfo(np.float32).max)
+BUCKETS: Final = 256  # a power of two
+AHEAD: Final = 8
+LINES: Final = 64  # of a long row; the processor sees by itself how it goes on
 
-F = TypeVar("F", bound=Callable[..., Any])
+
+@compiled("void(i4[::1], i8[::1], i8[::1])")
+def documents(ids: Any, bounds: Any, out: Any) -> None:
+    """How many rows have each term."""
+    last = np.full(len(out), -1, dtype=np.int64)  # the row that a term was seen in last
+    for row in range(len(bounds) - 1):
+        for token in range(bounds[row], bounds[row + 1]):
+            term = ids[token]
+            if term != GAP and last[term] != row:
+                last[term] = row
+                out[term] += 1
 
 
-def compiled(signature: str | list[str], *, reordered: bool = False) -> Callable[[F], F]:
-    """Compile a loop for these types (or each of these) alone, kept on disk and without the interpreter's lock.
+@compiled("void(b1[::1], i4[::1], i8, i8)")
+def _mark(maybe: Any, asked: Any, first: Any, width: Any) -> None:
+    """Which buckets the query's terms are in: most terms of a field are in none, and need not be compared with each."""
+    maybe[:] = False
+    for term in range(first, first + width):
+        maybe[asked[term] & (BUCKETS - 1)] = True
 
-    ``reordered`` lets one row's own sum be taken in several lanes: the same bits for the same row wherever it stands, but
-    perhaps others on another processor, as with numpy's einsum.
-    """
-    fast = {"reassoc"} if reordered else False
-    return cast("Callable[[F], F]", numba.njit(signature, cache=True, nogil=True, fastmath=fast))
+
+@compiled(["void(i4[::1], i8[::1], i8[::1], i8, i8)", "void(i8[::1], i8[::1], i8[::1], i8, i8)"])
+def fetch(ids: Any, bounds: Any, rows: Any, pair: Any, last: Any) -> None:
+    """Have the rows of candidates a few places on fetched: they lie anywhere, and waiting for them takes most of the time."""
+    if pair + 2 * AHEAD < last:
+        prefetch(bounds, rows[pair + 2 * AHEAD])
+    if pair + AHEAD < last:
+        row = rows[pair + AHEAD]
+        start, line = bounds[row], 64 // ids.itemsize
+        for place in range(start, min(bounds[row + 1], start + LINES * line), line):
+            prefetch(ids, place)
 
 
 @compiled("void(i4[::1], i8[::1], i8[::1], i8[::1], i4[::1], i8[::1], i8[::1], i4[::1], i4[::1])")
@@ -65,16 +78,14 @@ def frequencies(
 
     ``tf`` holds one list after another: its candidates' rows from ``starts[list]`` on, as wide as its query.
     """
-    # Most terms of a field are not in the query: their last bits say so without looking at each query term.
-    maybe = np.zeros(64, dtype=np.bool_)
+    maybe = np.zeros(BUCKETS, dtype=np.bool_)
     for group in range(len(lists) - 1):
         first, width, at = ends[group], ends[group + 1] - ends[group], starts[group]
-        maybe[:] = False
-        for term in range(width):
-            maybe[asked[first + term] & 63] = True
+        _mark(maybe, asked, first, width)
         for pair in range(lists[group], lists[group + 1]):
+            fetch(ids, bounds, rows, pair, lists[group + 1])
             for token in range(bounds[rows[pair]], bounds[rows[pair] + 1]):
-                if maybe[ids[token] & 63]:
+                if maybe[ids[token] & (BUCKETS - 1)]:
                     found = 0
                     for term in range(width):
                         if ids[token] == asked[first + term]:
@@ -119,17 +130,25 @@ def weighted(tf: Any, starts: Any, weights: Any, lengths: Any, rows: Any, lists:
 @compiled("void(i4[::1], i8[::1], i8[::1], i8[::1], i4[::1], i8[::1], i4[::1])")
 def runs(ids: Any, bounds: Any, rows: Any, lists: Any, asked: Any, ends: Any, out: Any) -> None:
     """The longest run of consecutive query terms that stand in the candidate consecutively and in that order."""
+    maybe = np.zeros(BUCKETS, dtype=np.bool_)
     for group in range(len(lists) - 1):
         first, width = ends[group], ends[group + 1] - ends[group]
+        _mark(maybe, asked, first, width)
         # run[t] = length of the run that ends with the token just read and query term t − 1.
         run = np.zeros(width + 1, dtype=np.int32)
         for pair in range(lists[group], lists[group + 1]):
-            run[:] = 0
-            longest = 0
+            running, longest = True, 0
             for token in range(bounds[rows[pair]], bounds[rows[pair] + 1]):
-                for term in range(width, 0, -1):
-                    run[term] = run[term - 1] + 1 if ids[token] == asked[first + term - 1] else 0
-                    longest = max(longest, run[term])
+                if maybe[ids[token] & (BUCKETS - 1)]:
+                    running = True
+                    for term in range(width, 0, -1):
+                        run[term] = run[term - 1] + 1 if ids[token] == asked[first + term - 1] else 0
+                        longest = max(longest, run[term])
+                elif running:
+                    running = False
+                    run[:] = 0
+            if running:
+                run[:] = 0
             out[pair] = longest
 
 
@@ -138,70 +157,35 @@ def values(
     ids: Any, bounds: Any, rows: Any, lists: Any, asked: Any, ends: Any, named: Any, held: Any, covered: Any
 ) -> None:
     """Values of the candidate that the query names whole, values it has, query terms that named values account for."""
+    maybe = np.zeros(BUCKETS, dtype=np.bool_)
     for group in range(len(lists) - 1):
         first, width = ends[group], ends[group + 1] - ends[group]
-        of_value = np.zeros(width, dtype=np.bool_)
-        of_any = np.zeros(width, dtype=np.bool_)
+        _mark(maybe, asked, first, width)
         for pair in range(lists[group], lists[group + 1]):
-            end = bounds[rows[pair] + 1]
-            token = bounds[rows[pair]]
-            of_any[:] = False
-            while token < end:
-                whole = True
-                of_value[:] = False
-                while token < end and ids[token] != GAP:
-                    found = False
+            fetch(ids, bounds, rows, pair, lists[group + 1])
+            # A bit a query term; a query has 64 at most.
+            of_value, of_any, whole, values = np.uint64(0), np.uint64(0), True, 0
+            start, end = bounds[rows[pair]], bounds[rows[pair] + 1]
+            for token in range(start, end + 1 if end > start else start):
+                if token == end or ids[token] == GAP:
+                    values += 1
+                    if whole:
+                        named[pair] += 1
+                        of_any |= of_value
+                    of_value, whole = np.uint64(0), True
+                elif maybe[ids[token] & (BUCKETS - 1)]:
+                    found = np.uint64(0)
                     for term in range(width):
                         if ids[token] == asked[first + term]:
-                            of_value[term] = True
-                            found = True
-                    whole = whole and found
-                    token += 1
-                token += 1
-                held[pair] += 1
-                if whole:
-                    named[pair] += 1
-                    of_any |= of_value
-            for term in range(width):
-                covered[pair] += of_any[term]
-
-
-@compiled("void(i4[::1], i8[::1], i8[::1], i8[::1], i8[::1], i4[::1], i8[::1], i4[::1], b1[::1])")
-def beginnings(
-    codes: Any, cuts: Any, bounds: Any, rows: Any, lists: Any, asked: Any, ends: Any, prefix: Any, equal: Any
-) -> None:
-    """Characters that the query and the candidate's best value begin with alike, and whether a value is the query.
-
-    ``cuts`` is where each value begins and ends in ``codes``; ``bounds`` which values are a row's.
-    """
-    for group in range(len(lists) - 1):
-        first, width = ends[group], ends[group + 1] - ends[group]
-        for pair in range(lists[group], lists[group + 1]):
-            for value in range(bounds[rows[pair]], bounds[rows[pair] + 1]):
-                size = cuts[value + 1] - cuts[value]
-                alike = 0
-                while alike < width and alike < size and codes[cuts[value] + alike] == asked[first + alike]:
-                    alike += 1
-                prefix[pair] = max(prefix[pair], alike)
-                equal[pair] |= alike == width and alike == size
-
-
-@compiled("void(i8[::1], i8[::1], i8[::1], i8[::1], i8[::1], i8[::1], i4[::1])")
-def common(grams: Any, bounds: Any, rows: Any, lists: Any, asked: Any, ends: Any, out: Any) -> None:
-    """Trigrams that the query and the candidate share; both are ascending without repetition."""
-    for group in range(len(lists) - 1):
-        for pair in range(lists[group], lists[group + 1]):
-            here, end = bounds[rows[pair]], bounds[rows[pair] + 1]
-            there = ends[group]
-            while here < end and there < ends[group + 1]:
-                if grams[here] == asked[there]:
-                    out[pair] += 1
-                    here += 1
-                    there += 1
-                elif grams[here] < asked[there]:
-                    here += 1
+                            found |= np.uint64(1) << np.uint64(term)
+                    of_value |= found
+                    whole = whole and found != 0
                 else:
-                    there += 1
+                    whole = False
+            held[pair] += values
+            while of_any != 0:
+                of_any &= of_any - np.uint64(1)
+                covered[pair] += 1
 
 
 @compiled("void(f8[::1], i8[::1], f8[::1], i8[::1], f4[::1])")
@@ -214,84 +198,6 @@ def contains(numbers: Any, lists: Any, asked: Any, ends: Any, out: Any) -> None:
                 if asked[said] == numbers[pair]:
                     found = 1.0
             out[pair] = found
-
-
-@compiled("void(f8[::1], i8[::1], f4[::1])")
-def relative(values: Any, lists: Any, out: Any) -> None:
-    """Each value over the mean of its list's values that are not NaN; NaN where that is none, 0, or beyond float32."""
-    for group in range(len(lists) - 1):
-        total, count = 0.0, 0
-        for pair in range(lists[group], lists[group + 1]):
-            if values[pair] == values[pair]:
-                total += values[pair]
-                count += 1
-        mean = total / count if count else np.nan
-        for pair in range(lists[group], lists[group + 1]):
-            share = values[pair] / mean if mean != 0 and abs(mean) < np.inf else np.nan
-            out[pair] = share if abs(share) <= LARGEST else np.nan
-
-
-@compiled("void(f8[::1], i8[::1], b1, f4[::1])")
-def ranks(values: Any, lists: Any, share: bool, out: Any) -> None:
-    """Rank of each value among its list's values that are not NaN, 1 the greatest, equals sharing the mean of theirs.
-
-    With ``share`` the part of the list that is below, half of the equals counted.
-    """
-    for group in range(len(lists) - 1):
-        start, stop = lists[group], lists[group + 1]
-        count = 0
-        for pair in range(start, stop):
-            count += values[pair] == values[pair]
-        for pair in range(start, stop):
-            above, equal = 0, 0
-            for other in range(start, stop):
-                above += values[other] > values[pair]
-                equal += values[other] == values[pair]
-            rank = above + equal / 2 + 0.5
-            if equal == 0:
-                out[pair] = np.nan
-            elif share:
-                out[pair] = (count + 0.5 - rank) / count
-            else:
-                out[pair] = rank
-
-
-@compiled("void(f8[::1], i8[::1], f4[::1])")
-def zscore(values: Any, lists: Any, out: Any) -> None:
-    """Each value in standard deviations from the mean of its list's values that are not NaN; 0 for NaN and no deviation."""
-    for group in range(len(lists) - 1):
-        total, count, greatest = 0.0, 0, 0.0
-        for pair in range(lists[group], lists[group + 1]):
-            if values[pair] == values[pair]:
-                total += values[pair]
-                count += 1
-                greatest = max(greatest, abs(values[pair]))
-        mean = total / count if count else 0.0
-        squares = 0.0
-        for pair in range(lists[group], lists[group + 1]):
-            if values[pair] == values[pair]:
-                squares += (values[pair] - mean) ** 2
-        deviation = math.sqrt(squares / count) if count else 0.0
-        for pair in range(lists[group], lists[group + 1]):
-            # What float32 hardly tells apart is no variation; neither is what overflows.
-            score = (values[pair] - mean) / deviation if 1e-6 * greatest < deviation < np.inf else 0.0
-            out[pair] = score if abs(score) <= LARGEST else 0.0
-
-
-@compiled("void(f4[::1], b1[::1], i8[::1], f8[::1])")
-def softmax(scores: Any, known: Any, lists: Any, out: Any) -> None:
-    """exp(score) over the sum of these in the list; 0 for a row that is not known."""
-    for group in range(len(lists) - 1):
-        greatest = -np.inf
-        for pair in range(lists[group], lists[group + 1]):
-            if known[pair]:
-                greatest = max(greatest, scores[pair])
-        total = 0.0
-        for pair in range(lists[group], lists[group + 1]):
-            out[pair] = math.exp(scores[pair] - greatest) if known[pair] else 0.0
-            total += out[pair]
-        for pair in range(lists[group], lists[group + 1]):
-            out[pair] = out[pair] / total if total > 0 else 0.0
 
 
 @compiled("void(i4[::1], i8[::1], f8[::1], f8[::1], i8[::1], i8[::1], i8[::1], f4[::1])")
@@ -359,3 +265,61 @@ def without(
                 if _among(term, before, 0, len(before)):
                     said = token
             out[pair] = (1.0 if found else 0.0) if ends[group + 1] > ends[group] and end > start else np.nan
+
+
+@compiled("void(i4[::1], f8[::1], i8[::1], i8[::1], i8[::1], b1, f4[::1])")
+def share(counts: Any, lengths: Any, rows: Any, lists: Any, ends: Any, of_query: bool, out: Any) -> None:
+    """A count of terms over those of the query, or over those of the field; NaN where either has none."""
+    for group in range(len(lists) - 1):
+        asked = float(ends[group + 1] - ends[group])
+        for pair in range(lists[group], lists[group + 1]):
+            has = lengths[rows[pair]]
+            out[pair] = counts[pair] / (asked if of_query else has) if asked > 0 and has > 0 else np.nan
+
+
+@compiled("f4(f4)")
+def _finite(value: Any) -> Any:
+    return value if abs(value) <= LARGEST else np.float32(np.nan)
+
+
+@compiled("f4(Array(f4, 1, 'C', readonly=True), f4[::1], i8, f4, f4, f4, f4)")
+def _ended(own: Any, query: Any, start: Any, a: Any, b: Any, c: Any, d: Any) -> Any:
+    """Four lanes and what is left from ``start`` on, added up."""
+    lanes = np.array([a, b, c, d])
+    for at in range(start, len(query)):
+        lanes[at & 3] += own[at] * query[at]
+    return (lanes[0] + lanes[1]) + (lanes[2] + lanes[3])
+
+
+@compiled("void(Array(f4, 2, 'C', readonly=True), f4[:, ::1], i8[::1], i8[::1], b1[::1], f4[::1])")
+def cosine(vectors: Any, queries: Any, rows: Any, lists: Any, known: Any, out: Any) -> None:
+    """Σ qᵢ · pᵢ of each candidate that is known, NaN of the others.
+
+    The vectors may be memory-mapped, and not to be written. Summed in four lanes, the order of NumPy's einsum on x86-64; two rows at a time, so that one's sums do not wait for
+    themselves.
+    """
+    whole = queries.shape[1] & -16
+    out[:] = np.nan
+    for group in range(len(lists) - 1 if len(vectors) else 0):
+        query = queries[group]
+        for pair in range(lists[group], lists[group + 1], 2):
+            other = min(pair + 1, lists[group + 1] - 1)
+            # An unknown product's row may be none.
+            p = vectors[rows[pair] if known[rows[pair]] else 0]
+            q = vectors[rows[other] if known[rows[other]] else 0]
+            a, b, c, d = np.float32(0), np.float32(0), np.float32(0), np.float32(0)
+            e, f, g, h = np.float32(0), np.float32(0), np.float32(0), np.float32(0)
+            for block in range(0, whole, 16):
+                for at in range(block + 12, block - 1, -4):
+                    a += p[at] * query[at]
+                    b += p[at + 1] * query[at + 1]
+                    c += p[at + 2] * query[at + 2]
+                    d += p[at + 3] * query[at + 3]
+                    e += q[at] * query[at]
+                    f += q[at + 1] * query[at + 1]
+                    g += q[at + 2] * query[at + 2]
+                    h += q[at + 3] * query[at + 3]
+            if known[rows[pair]]:
+                out[pair] = _finite(_ended(p, query, whole, a, b, c, d))
+            if known[rows[other]]:
+                out[other] = _finite(_ended(q, query, whole, e, f, g, h))

@@ -184,14 +184,25 @@ def frequencies(columns: Columns, groups: Offsets, key: str) -> Frequencies:
     def count() -> Frequencies:
         tokens = columns.state.tokens[key]
         terms, ends = columns.terms
-        starts = np.zeros(len(groups), dtype=np.int64)
-        np.cumsum((groups[1:] - groups[:-1]) * (ends[1:] - ends[:-1]), out=starts[1:])
+        starts = columns.once("starts", lambda: _starts(groups, ends))
+        if parts := columns.state.parts(key):
+            # What is read as one has the terms of its fields, which most sets count anyway.
+            found = [frequencies(columns, groups, part) for part in parts]
+            tf, hits = sum(one.tf for one in found), sum(one.hits for one in found)
+            return Frequencies(tokens, np.asarray(tf), starts, np.asarray(hits))
         tf = np.zeros(starts[-1], dtype=np.int32)
         hits = np.zeros(len(columns.rows), dtype=np.int32)
         kernels.frequencies(tokens.ids, tokens.bounds, columns.rows, groups, terms, ends, starts, tf, hits)
         return Frequencies(tokens, tf, starts, hits)
 
     return columns.once(("frequencies", key), count)
+
+
+def _starts(groups: Offsets, ends: Offsets) -> Offsets:
+    """Where each list's frequencies begin: a row of its query's terms for each of its candidates."""
+    starts = np.zeros(len(groups), dtype=np.int64)
+    np.cumsum((groups[1:] - groups[:-1]) * (ends[1:] - ends[:-1]), out=starts[1:])
+    return starts
 
 
 def _norms(tokens: Tokens, params: Bm25Params) -> NDArray[np.float64]:
@@ -202,10 +213,11 @@ def _norms(tokens: Tokens, params: Bm25Params) -> NDArray[np.float64]:
 
 def _per(per: Per, count: NDArray[np.int32], columns: Columns, groups: Offsets, lengths: NDArray[np.float64]) -> Floats:
     """A count over the terms of the query or of the field; NaN where either has none."""
-    of_field = lengths[columns.rows]
-    of_query = columns.of_query("terms", groups)
-    whole = of_query if per == "query" else of_field
-    return _ratio(count, whole * ((of_query > 0) & (of_field > 0)))
+    from ltr.features import kernels
+
+    out = np.empty(len(count), dtype=np.float32)
+    kernels.share(count, lengths, columns.rows, groups, columns.terms[1], per == "query", out)
+    return out
 
 
 def _ratio(part: NDArray[Any], whole: NDArray[Any]) -> Floats:

@@ -52,11 +52,11 @@ def relative(columns: Columns, groups: Offsets, *, params: ValueParams) -> Float
 
     NaN where the mean is 0.
     """
-    from ltr.features import kernels
+    from ltr.features import list_kernels
 
     values = _values(columns, params)
     out = np.empty(len(values), dtype=np.float32)
-    kernels.relative(values, groups, out)
+    list_kernels.relative(values, groups, out)
     return out
 
 
@@ -66,11 +66,11 @@ def rank_in_list(columns: Columns, groups: Offsets, *, params: RankParams) -> Fl
     rank  = (values above) + (values equal, itself among them) / 2 + 1/2
     share = (n + 1/2 − rank) / n,  n values in the list: the share below, half of the equals counted
     """
-    from ltr.features import kernels
+    from ltr.features import list_kernels
 
     values = _values(columns, params)
     out = np.empty(len(values), dtype=np.float32)
-    kernels.ranks(values, groups, params.scale == "share", out)
+    list_kernels.ranks(values, groups, params.scale == "share", out)
     return out
 
 
@@ -82,11 +82,11 @@ def zscore(columns: Columns, groups: Offsets, *, params: ValueParams) -> Floats:
     A missing value is 0, the mean; so are all where the list does not vary (a deviation within 1e-6 of the greatest |x|).
     Lists are alike on this scale whatever the query, which a linear ranker needs.
     """
-    from ltr.features import kernels
+    from ltr.features import list_kernels
 
     values = _values(columns, params)
     out = np.empty(len(values), dtype=np.float32)
-    kernels.zscore(values, groups, out)
+    list_kernels.zscore(values, groups, out)
     return out
 
 
@@ -142,13 +142,13 @@ KINDS: Final = {
 
 def _weights(columns: Columns, groups: Offsets, by: str | None, known: NDArray[np.bool_]) -> NDArray[np.float64]:
     """What each product counts in its list: together 1, nothing where it is not known."""
-    from ltr.features import kernels
+    from ltr.features import list_kernels
 
     scores = np.zeros(len(columns.rows), dtype=np.float32)
     if by is not None:
-        kernels.zscore(columns.values[by].astype(np.float64), groups, scores)
+        list_kernels.zscore(columns.values[by].astype(np.float64), groups, scores)
     out = np.empty(len(scores), dtype=np.float64)
-    kernels.softmax(scores, known, groups, out)
+    list_kernels.softmax(scores, known, groups, out)
     return out
 
 

@@ -9,11 +9,11 @@ values that are as good, and no better, than those that a query never seen befor
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import numpy as np
 import polars as pl
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from ltr.features.state import State
 
 __all__ = ["FOLDS", "MOST", "RELEVANT", "Answers", "Judged", "Memory", "load", "remember"]
+
+T = TypeVar("T")
 
 FOLDS: Final = 8
 RELEVANT: Final = 0.5  # of the greatest gain
@@ -106,7 +108,14 @@ class Memory:
     folds: NDArray[np.int64]
     vectors: Floats
     texts: tuple[str, ...]
-    _made: dict[str, Answers] = field(default_factory=dict, repr=False)
+    _made: dict[Hashable, Any] = field(default_factory=dict, repr=False)
+
+    def once(self, key: Hashable, make: Callable[[], T]) -> T:
+        """What ``make`` returns, worked out at the first call for this key and kept."""
+        if key not in self._made:
+            self._made[key] = make()
+        made: T = self._made[key]
+        return made
 
     def answers(self, key: str, tokens: Tokens, terms: Callable[[str], NDArray[np.int32]]) -> Answers:
         """Where queries with a term were answered; made once a field.
@@ -116,9 +125,7 @@ class Memory:
             tokens: the field.
             terms: a query's term numbers.
         """
-        if key not in self._made:
-            self._made[key] = _answers(self, tokens, terms)
-        return self._made[key]
+        return self.once(("answers", key), lambda: _answers(self, tokens, terms))
 
     @cached_property
     def means(self) -> NDArray[np.float64]:

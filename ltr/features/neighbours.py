@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ltr.features.kernels import compiled
+from ltr.loops import compiled
 
 __all__ = ["by_meaning", "by_spelling", "sums", "told"]
 

@@ -23,16 +23,14 @@ def cosine(columns: Columns, groups: Offsets, *, params: PartParams) -> Floats:
     columns = columns.part(params.part)
     if columns.vectors is None:
         raise EncoderError(f"a cosine over {params.key!r} needs query vectors", hint="give an encoder")
-    vectors = columns.state.vectors[params.key]
-    # The unknown product's row, beyond the last vector, stands for any: it becomes NaN below.
-    rows = np.minimum(columns.rows, max(len(vectors) - 1, 0))
-    out = np.full(len(rows), np.nan)
-    if len(vectors):
-        for group, query in enumerate(columns.vectors):
-            start, stop = groups[group], groups[group + 1]
-            # einsum sums each row by itself; a matrix product would round by the shape of the whole.
-            out[start:stop] = np.einsum("ij,j->i", np.asarray(vectors[rows[start:stop]]), query)
-    return finite(np.where(columns.state.encoded[params.key][columns.rows], out, np.nan))
+    from ltr.features import kernels
+
+    state = columns.state
+    # A plain view: numba takes long to find out what a memory-mapped array is.
+    vectors = state.once(("vectors", params.key), lambda: np.asarray(state.vectors[params.key]))
+    out = np.empty(len(columns.rows), dtype=np.float32)
+    kernels.cosine(vectors, columns.vectors, columns.rows, groups, state.encoded[params.key], out)
+    return out
 
 
 def sentence_cosine(columns: Columns, groups: Offsets, *, params: PartParams) -> Floats:

@@ -54,7 +54,7 @@ def exact(columns: Columns, groups: Offsets, *, params: TextParams) -> Floats:
     exact = 1 where equal, else 0
     """
     _, equal = _beginnings(columns, groups, params.key)
-    return _known(equal.astype(np.float32), columns, groups, columns.state.strings[params.key])
+    return _share(equal, columns.state.strings[params.key], columns, groups)
 
 
 def prefix(columns: Columns, groups: Offsets, *, params: TextParams) -> Floats:
@@ -65,9 +65,7 @@ def prefix(columns: Columns, groups: Offsets, *, params: TextParams) -> Floats:
     1 where the field starts with the query, even in the middle of a word.
     """
     alike, _ = _beginnings(columns, groups, params.key)
-    width = columns.of_query("characters", groups)
-    share = (alike / np.maximum(width, 1)).astype(np.float32)
-    return _known(share, columns, groups, columns.state.strings[params.key])
+    return _share(alike, columns.state.strings[params.key], columns, groups, query=1)
 
 
 def similarity(columns: Columns, groups: Offsets, *, params: SimilarityParams) -> Floats:
@@ -99,7 +97,7 @@ def ngram(columns: Columns, groups: Offsets, *, params: NgramParams) -> Floats:
 
     Q and F are sets of distinct trigrams; those of a list are the union of its values'.
     """
-    from ltr.features import kernels
+    from ltr.features import spelling_kernels
 
     strings = columns.state.strings[params.key]
     grams, bounds, sizes = strings.trigrams
@@ -107,14 +105,14 @@ def ngram(columns: Columns, groups: Offsets, *, params: NgramParams) -> Floats:
 
     def count() -> NDArray[np.int32]:
         out = np.zeros(len(columns.rows), dtype=np.int32)
-        kernels.common(grams, bounds, columns.rows, groups, asked, ends, out)
+        spelling_kernels.common(grams, bounds, columns.rows, groups, asked, ends, out)
         return out
 
     shared = columns.once(("trigrams", params.key), count)
-    of_query = columns.of_query("trigrams", groups)
-    of_field = sizes[columns.rows]
-    whole = {"query": of_query, "field": of_field, "both": (of_query + of_field) / 2}[params.per]
-    return _known((shared / np.maximum(whole, 1)).astype(np.float32), columns, groups, strings)
+    query, field = {"query": (1, 0), "field": (0, 1), "both": (0.5, 0.5)}[params.per]
+    out = np.empty(len(shared), dtype=np.float32)
+    spelling_kernels.share_spelt(shared, sizes, strings.counts, columns.rows, groups, ends, query, field, out)
+    return out
 
 
 def initials(columns: Columns, groups: Offsets, *, params: TextParams) -> Floats:
@@ -168,19 +166,30 @@ def _choices(columns: Columns, strings: Strings) -> tuple[list[str], NDArray[np.
     return choices, cuts
 
 
-def _beginnings(columns: Columns, groups: Offsets, key: str) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
-    from ltr.features import kernels
+def _beginnings(columns: Columns, groups: Offsets, key: str) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    from ltr.features import spelling_kernels
 
-    def compare() -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
+    def compare() -> tuple[NDArray[np.int32], NDArray[np.int32]]:
         strings = columns.state.strings[key]
         codes, cuts = strings.characters
         asked, ends = columns.characters
-        alike = np.zeros(len(columns.rows), dtype=np.int32)
-        equal = np.zeros(len(columns.rows), dtype=np.bool_)
-        kernels.beginnings(codes, cuts, strings.bounds, columns.rows, groups, asked, ends, alike, equal)
+        alike, equal = np.zeros((2, len(columns.rows)), dtype=np.int32)
+        spelling_kernels.beginnings(codes, cuts, strings.bounds, columns.rows, groups, asked, ends, alike, equal)
         return alike, equal
 
     return columns.once(("beginnings", key), compare)
+
+
+def _share(
+    counts: NDArray[np.int32], strings: Strings, columns: Columns, groups: Offsets, *, query: float = 0
+) -> Floats:
+    """A count, over the query's characters with ``query`` 1; NaN where the query or the field is empty."""
+    from ltr.features import spelling_kernels
+
+    out = np.empty(len(counts), dtype=np.float32)
+    ends, values = columns.characters[1], strings.counts
+    spelling_kernels.share_spelt(counts, values, values, columns.rows, groups, ends, query, 0, out)
+    return out
 
 
 def _known(values: Floats, columns: Columns, groups: Offsets, strings: Strings) -> Floats:

@@ -98,6 +98,15 @@ class State:
         """Row of each product; −1 for one that the catalogue lacks."""
         return np.fromiter(map(self._row.get, product_ids, repeat(-1)), np.int64, count=len(product_ids))
 
+    def parts(self, key: str) -> tuple[str, ...]:
+        """The fields of tokens that are read as one, where each is held by itself too; else none."""
+
+        def find() -> tuple[str, ...]:
+            fields = next(one.fields for one in self.schema.sources if one.form == "tokens" and one.key == key)
+            return fields if len(fields) > 1 and all(field in self.tokens for field in fields) else ()
+
+        return self.once(("parts", key), find)
+
     @property
     def day(self) -> int:
         """The UTC day of ``as_of``, since 1970-01-01."""

@@ -84,11 +84,11 @@ class Tokens:
     @cached_property
     def frequencies(self) -> NDArray[np.int64]:
         """Products by term number."""
-        rows = np.repeat(np.arange(len(self.bounds) - 1), np.diff(self.bounds))
-        real = self.ids != GAP
-        size = max(len(self.vocabulary), 1)
-        once = np.unique(rows[real] * size + self.ids[real])
-        return np.bincount(once % size, minlength=len(self.vocabulary))
+        from ltr.features import kernels
+
+        out = np.zeros(len(self.vocabulary), dtype=np.int64)
+        kernels.documents(self.ids, self.bounds, out)
+        return out
 
     @cached_property
     def idf(self) -> NDArray[np.float64]:
@@ -233,10 +233,11 @@ def trigrams(value: str) -> NDArray[np.int64]:
     >>> len(trigrams("man")), len(trigrams(""))     # " ma", "man", "an "
     (3, 0)
     """
-    # Plain Python: a query is short, and a NumPy call costs more than its letters.
-    codes = list(map(ord, f" {value} "))
-    windows = zip(codes, codes[1:], codes[2:], strict=False)
-    return np.array(sorted({(a << 2 * _BITS) | (b << _BITS) | c for a, b, c in windows}), dtype=np.int64)
+    codes = characters(f" {value} ")
+    grams = np.sort(_packed(codes, np.arange(len(codes) - 2)))
+    first = np.ones(len(grams), dtype=np.bool_)
+    np.not_equal(grams[1:], grams[:-1], out=first[1:])
+    return grams[first]
 
 
 def _packed(codes: NDArray[np.int32], at: NDArray[np.int64]) -> NDArray[np.int64]:

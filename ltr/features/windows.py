@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ltr.features.kernels import compiled
+from ltr.loops import compiled
 
 Numbers = NDArray[np.int64]
 Days = NDArray[np.int32]

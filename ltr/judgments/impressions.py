@@ -100,9 +100,11 @@ def read_log(
     except BaseException as error:
         for path in directory.glob("part-*.parquet"):
             path.unlink()
-        if isinstance(error, OSError):
+        # polars says ComputeError where the disk is full while it writes Parquet.
+        full = isinstance(error, pl.exceptions.ComputeError) and "os error" in str(error)
+        if isinstance(error, OSError) or full:
             raise DataError(
-                f"{directory} could not be written: {error.strerror or error}",
+                f"{directory} could not be written: {getattr(error, 'strerror', None) or error}",
                 hint="name another directory, or free some space",
             ) from error
         raise

@@ -7,17 +7,11 @@ without the interpreter's lock.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import Any
 
 import numpy as np
 
-from ltr.errors import MissingExtraError
-
-try:
-    import numba
-except ImportError as error:
-    raise MissingExtraError("numba", "serve") from error
+from ltr.loops import compiled
 
 __all__ = [
     "backward",
@@ -31,13 +25,6 @@ __all__ = [
     "move_pairs",
     "posterior",
 ]
-
-F = TypeVar("F", bound=Callable[..., Any])
-
-
-def compiled(signature: str) -> Callable[[F], F]:
-    """Compile a loop for these types alone, kept on disk."""
-    return cast("Callable[[F], F]", numba.njit(signature, cache=True, nogil=True))
 
 
 @compiled("u8(u8)")

@@ -25,26 +25,20 @@ prediction, where LightGBM's own are not.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, Final, TypeVar, cast
+from collections.abc import Sequence
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ltr.errors import MissingExtraError, RankerError
+from ltr.errors import RankerError
+from ltr.loops import compiled
 from ltr.rankers.forest import Forest, goes_left
-
-try:
-    import numba
-except ImportError as error:
-    raise MissingExtraError("numba", "serve") from error
 
 __all__ = ["contributions", "why"]
 
 # Decisions, one a split and row, that are held at once.
 _HELD: Final = 1 << 18
-
-F = TypeVar("F", bound=Callable[..., None])
 
 
 def contributions(forest: Forest, matrix: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -132,11 +126,7 @@ def _gauss(count: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     return points, weights
 
 
-def _compiled(signature: str) -> Callable[[F], F]:
-    return cast("Callable[[F], F]", numba.njit(signature, cache=True, nogil=True, fastmath=False))
-
-
-@_compiled("void(f8[::1], f8[::1], i8, f8[:, ::1], f8[:, ::1], f8[::1], f8[::1], f8[::1])")
+@compiled("void(f8[::1], f8[::1], i8, f8[:, ::1], f8[:, ::1], f8[::1], f8[::1], f8[::1])")
 def _integrate(
     one: Any, zero: Any, players: Any, points: Any, weights: Any, factor: Any, before: Any, inner: Any
 ) -> None:
@@ -157,7 +147,7 @@ def _integrate(
             product *= factor[j]
 
 
-@_compiled(
+@compiled(
     "void(i8[::1], i8[::1], f8[::1], i4[::1], i4[::1], f8[::1], i8[::1], b1[:, ::1], i8, f8[:, ::1], f8[:, ::1],"
     " f8[:, ::1])"
 )

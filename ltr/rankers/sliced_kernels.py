@@ -14,14 +14,14 @@ reordered, nor with the interpreter's lock. Places in arrays are not checked.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, cast
 
 import numpy as np
 
 from ltr.errors import MissingExtraError
+from ltr.loops import compiled
 
 try:
-    import numba
     from llvmlite import ir  # type: ignore[import-untyped]
     from numba.core import cgutils, types
     from numba.extending import intrinsic
@@ -29,8 +29,6 @@ except ImportError as error:
     raise MissingExtraError("numba", "serve") from error
 
 __all__ = ["BLOCK", "score", "score_unkept"]
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 BLOCK: Final = 128
 _BYTE, _INT, _WORD = ir.IntType(8), ir.IntType(32), ir.IntType(64)
@@ -41,18 +39,6 @@ _NONE: Final = ir.Constant(_SLICE, None)
 def _emitted(generator: Callable[..., Any]) -> Callable[..., Any]:
     """A function whose instructions are written here; it takes the generator's arguments but for ``typing``."""
     return cast("Callable[..., Any]", intrinsic(generator))
-
-
-def _compiled(function: F) -> F:
-    return cast("F", numba.njit(nogil=True)(function))
-
-
-def _kept(function: F) -> F:
-    """Compile, and keep on disk where numba finds a place that can be written."""
-    try:
-        return cast("F", numba.njit(nogil=True, cache=True)(function))
-    except RuntimeError:
-        return _compiled(function)
 
 
 def _address(context: Any, builder: Any, signature: Any, given: Any, array: int, place: Any) -> Any:
@@ -233,7 +219,7 @@ def _spread(typing: Any, planes: Any, first: Any, count: Any, out: Any, start: A
     return types.void(planes, types.int64, types.int64, out, types.int64), generate
 
 
-@_compiled
+@compiled(kept=False)
 def _ask(bits: Any, columns: Any, starts: Any, search: Any, extra: Any, tiny: Any, tests: Any) -> None:
     """Answer every question for every row: a row's bit in ``tests`` says that it goes right."""
     absent, zero = np.zeros(2, dtype=np.uint64), np.zeros(2, dtype=np.uint64)
@@ -264,7 +250,7 @@ def _ask(bits: Any, columns: Any, starts: Any, search: Any, extra: Any, tiny: An
             _turn(tests, 2 * extra[made, 0], 2 * extra[made, 1], extra[made, 2], absent, zero)
 
 
-@_compiled
+@compiled(kept=False)
 def _reach(
     asked: Any, children: Any, group: Any, trees: Any, tests: Any, reach: Any, planes: Any, low: Any, high: Any
 ) -> None:
@@ -288,7 +274,7 @@ def _reach(
                 _spread(planes, 16 + word, bits - 8, high, BLOCK * tree + 64 * word)
 
 
-@_compiled
+@compiled(kept=False)
 def _sum(trees: Any, leaves: Any, low: Any, high: Any, scores: Any) -> None:
     """Add the leaves of a group of four trees, in their order."""
     a, b, c, d = trees[0, 2], trees[1, 2], trees[2, 2], trees[3, 2]
@@ -326,5 +312,5 @@ def _score(
             _sum(own, leaves, low, high, scores[row:end])
 
 
-score = _kept(_score)
-score_unkept = _compiled(_score)
+score = compiled()(_score)
+score_unkept = compiled(kept=False)(_score)

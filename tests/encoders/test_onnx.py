@@ -1,6 +1,7 @@
 """Inference: the bits of a query are its own, and no text breaks anything."""
 
 import math
+import os
 import random
 import subprocess
 import sys
@@ -117,3 +118,10 @@ def test_a_model_that_does_not_load_is_an_encoder_error(minilm, tmp_path):
     saved.write(replace(header, files=header.files | {"model.onnx": saved.sha256(tmp_path / "model.onnx")}), tmp_path)
     with pytest.raises(EncoderError, match=r"no model that onnxruntime .* loads .*; install the newest onnxruntime"):
         encoders.restore(tmp_path)
+
+
+def test_the_runtime_tells_its_makers_nothing():
+    code = "import os, ltr.encoders; print(os.environ['ORT_DISABLE_TELEMETRY'])"
+    environment = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
+    told = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert told.stdout == "1\n"

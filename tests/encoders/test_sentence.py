@@ -127,6 +127,16 @@ def test_int8_stays_close_to_float32(minilm, minilm_int8, cache):
     assert sizes[1] < sizes[0] / 3
 
 
+def test_int8_weights_give_the_same_integers_on_processors_that_add_two_products_in_16_bits(minilm_int8, cache):
+    import onnx
+    from onnx import numpy_helper
+
+    model = onnx.load(cache / "encoders" / minilm_int8.digest / "model.onnx")
+    weights = [numpy_helper.to_array(entry) for entry in model.graph.initializer]
+    largest = max(int(np.abs(array.astype(np.int64)).max()) for array in weights if array.dtype == np.int8)
+    assert 0 < 2 * 255 * largest < 2**15
+
+
 def test_int8_is_made_from_the_float32_export_without_the_training_library(make_model, tmp_path, monkeypatch):
     directory = str(make_model())
     plain = encoders.load(EncoderConfig(model=directory), cache=tmp_path)

@@ -256,3 +256,15 @@ def test_a_word_speaks_of_the_field_that_answered_other_queries_with_it():
 def test_the_intent_of_a_judged_query_is_learnt_from_the_others():
     means = np.mean([0.5, 0.5, 0.5]), np.mean([0.5, 0.5, 0.0])
     assert intents("ace", own="4") == pytest.approx([(1.0 + 5 * means[0]) / 7, (1.0 + 5 * means[1]) / 7])
+
+
+def test_a_query_that_was_never_judged_sees_what_a_list_of_no_fold_sees():
+    wanted, judged = the_set(*BY_SPELLING), remembered()
+    built = state.build(PRODUCTS, wanted, fields={"title": "text"}, encoder=None)
+    products = [*PRODUCTS["product_id"], "nowhere"]
+
+    def ask(own):
+        placed, offsets = judged.on(built), np.array([0, len(products)])
+        return compute.matrix(wanted, built, ["iron man"], products, offsets, memory=placed, own=own)
+
+    assert ask(None).tobytes() == ask(np.array([-1])).tobytes()

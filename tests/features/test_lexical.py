@@ -1,5 +1,6 @@
 import math
 
+import numpy as np
 import pytest
 
 from ltr import text
@@ -124,3 +125,15 @@ def test_a_query_is_read_as_far_as_its_sixty_fourth_term(ask, close):
     query = " ".join(["iron"] * 63 + ["man"] + ["zorgon"] * 500)
     close(ask(query, MOVIES[:1], {"kind": "coverage", "field": "title"}), [1])
     close(ask(query, MOVIES[:1], {"kind": "keyword", "field": "title", "per": "query"}), [1])
+
+
+def test_fields_read_as_one_count_the_same_where_each_is_held_by_itself_too(ask, close):
+    products = [{"title": "iron man iron", "tags": ["suit", "iron suit"]}, {"title": "man"}, {"tags": ["man"]}]
+    for kind in ("bm25", "coverage", "unmatched"):
+        joined = {"kind": kind, "fields": ["title", "tags"]}
+        alone = ask("iron suit suit man", products, joined)
+        beside = ask(
+            "iron suit suit man", products, joined, *({"kind": "bm25", "field": of} for of in ("title", "tags"))
+        )
+        close(beside, alone)
+        assert np.array(beside).tobytes() == np.array(alone).tobytes()

@@ -3,7 +3,7 @@ import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ltr.features.terms import GAP, MAX_SENTENCES, join, plain, read, sentences, spell, tokenise, trigrams
+from ltr.features.terms import GAP, MAX_SENTENCES, characters, join, plain, read, sentences, spell, tokenise, trigrams
 from ltr.text import TermStatistics, analyzer, idf
 
 values = st.lists(st.lists(st.text(alphabet="ab é'-", max_size=8), max_size=3), max_size=6)
@@ -74,3 +74,10 @@ def test_sentences_end_at_marks_and_lines_and_are_bounded():
         "Dr. med.", "Who?", "3.5 in. wide.", "Red", "a", "b", "鉄。", "男",
     ]  # fmt: skip
     assert len(sentences(["x\n" * 1000])) == MAX_SENTENCES
+
+
+@given(st.text(alphabet="ab é日🙂", max_size=12))
+def test_the_trigrams_of_a_query_are_those_of_a_value(value):
+    from ltr.features import spelling_kernels
+
+    assert spelling_kernels.trigrams(characters(plain(value))).tolist() == trigrams(plain(value)).tolist()
