@@ -3,6 +3,7 @@ PYTHON ?= python3
 EXPERIMENT ?= shop
 PORT ?= 5000
 BENCH ?=
+BUNDLE ?=
 PROCESSES ?= 2
 # TORCH=cpu takes PyTorch's CPU build instead of the one with CUDA, from PyTorch's own index.
 TORCH ?=
@@ -12,7 +13,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 
-.PHONY: help install train test lint mlflow elasticsearch experiments reproduce bench lock clean
+.PHONY: help install train test lint serve mlflow elasticsearch experiments reproduce bench lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -45,6 +46,13 @@ lint: install ## ruff and mypy --strict
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
+
+# Bundles are named for their experiment and the time; the newest of the demo shop's is served.
+DEMOS = ls -d bundles/demo-[0-9]* bundles/shop-[0-9]* 2>/dev/null | sort -t- -k2 | tail -1
+
+serve: install ## the demo shop over HTTP, with a page to try it at (PORT=8080); trains a small one first where there is none
+	@[ -n "$(BUNDLE)$$($(DEMOS))" ] || .venv/bin/ltr train demo
+	@bundle="$(BUNDLE)"; exec .venv/bin/ltr serve "$${bundle:-$$($(DEMOS))}" $(if $(filter file,$(origin PORT)),,--port $(PORT))
 
 mlflow: install ## the MLflow UI over what was tracked (PORT=5000)
 	@echo "http://127.0.0.1:$(PORT) in half a minute; choose 'Model training' at the top left"

@@ -23,6 +23,7 @@ BENCHMARKS = (
     "runs",
     "evaluating",
     "features",
+    "encoding",
     "kinds",
     "scoring",
     "reading",
@@ -31,8 +32,11 @@ BENCHMARKS = (
     "indexing",
     "elastic",
     "parity",
+    "online",
+    "serving",
+    "faults",
 )
-SLOW = ("clicks", "worth")  # only where it is asked for
+SLOW = ("clicks", "drift", "soak", "worth")  # only where it is asked for
 ROOT = Path(__file__).parents[2]
 MEASURED = ROOT / "experiments" / "bench" / "measured.json"
 

@@ -8,6 +8,7 @@ from typer.main import get_command
 from ltr import __version__
 from ltr.cli import (
     INTERRUPTED,
+    abtest,
     agreement,
     compare,
     convert,
@@ -20,12 +21,14 @@ from ltr.cli import (
     index,
     init,
     inspect,
+    interleave,
     judge,
     learning_curve,
     parity,
     propensity,
     refresh,
     search,
+    serve,
     simulate,
     train,
     tune_encoder,
@@ -45,6 +48,7 @@ app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
 app.command("compare")(compare.compare)
 app.command("search")(search.search)
+app.command("serve")(serve.serve)
 app.command("experiments")(experiments.experiments)
 app.command("reproduce")(experiments.reproduce)
 app.command("features")(features.features)
@@ -65,6 +69,8 @@ app.command("track")(train.track)
 app.command("tune-encoder")(tune_encoder.tune_encoder)
 judgments = typer.Typer(help="Judgment files.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(judgments, name="judgments")
+app.add_typer(interleave.interleave, name="interleave")
+app.add_typer(abtest.abtest, name="abtest")
 judgments.command("convert")(convert.convert)
 
 

@@ -21,7 +21,7 @@ import re
 import reprlib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, NamedTuple, TypeGuard
 
 from ltr.errors import CandidateError, suggestion
 
@@ -34,6 +34,7 @@ __all__ = [
     "MAX_VALUES",
     "Candidate",
     "Request",
+    "parse_candidate",
     "parse_request",
 ]
 
@@ -54,8 +55,7 @@ _IN_ID: Final = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
 _IN_TEXT: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(NamedTuple):
     """A product to rank.
 
     Args:
@@ -67,8 +67,8 @@ class Candidate:
 
     product_id: str
     score: float | None = None
-    match: Mapping[str, float] = field(default_factory=lambda: _NONE)
-    fields: Mapping[str, Any] = field(default_factory=lambda: _NONE)
+    match: Mapping[str, float] = _NONE
+    fields: Mapping[str, Any] = _NONE
 
 
 @dataclass(frozen=True)
@@ -128,9 +128,17 @@ def parse_request(value: object, *, limit: int = MAX_CANDIDATES, beside: Collect
 
 def _candidate(value: object, at: int) -> Candidate:
     # Nearly every candidate of nearly every request.
-    if type(value) is str and 0 < len(value) <= MAX_ID and value.isprintable():
+    if _legal(value):
         return Candidate(value)
-    where = f"candidates[{at}]"
+    return parse_candidate(value, f"candidates[{at}]")
+
+
+def parse_candidate(value: object, where: str) -> Candidate:
+    """Read one candidate, an id or an object, found at ``where``.
+
+    Raises:
+        CandidateError: the first fault.
+    """
     if isinstance(value, str):
         return Candidate(_id(value, where))
     if not isinstance(value, dict):
@@ -140,12 +148,13 @@ def _candidate(value: object, at: int) -> Candidate:
     _known(value, _CANDIDATE_KEYS, where)
     if value.get("product_id") is None:
         raise CandidateError(f"{where} lacks 'product_id'", hint="name the product by a string")
-    score = value.get("score")
+    # Where a value stands is put in words only for one that may be wrong.
+    product_id, score = value["product_id"], value.get("score")
     return Candidate(
-        product_id=_id(value["product_id"], f"{where}.product_id"),
-        score=None if score is None else _number(score, f"{where}.score"),
+        product_id=product_id if _legal(product_id) else _id(product_id, f"{where}.product_id"),
+        score=score if score is None or _within(score) else _number(score, f"{where}.score"),
         match=_match(value, where),
-        fields=_plain(value, "fields", f"{where}.fields"),
+        fields=_NONE if value.get("fields") is None else _plain(value, "fields", f"{where}.fields"),
     )
 
 
@@ -156,9 +165,21 @@ def _match(table: Mapping[str, Any], where: str) -> Mapping[str, float]:
     if len(given) > MAX_VALUES:
         raise CandidateError(f"{where}.match has {len(given):,} features", hint=f"at most {MAX_VALUES:,} are read")
     return {
-        name: math.nan if score is None else _number(score, f"{where}.match[{_shown(name)}]")
+        name: score
+        if _within(score)
+        else (math.nan if score is None else _number(score, f"{where}.match[{_shown(name)}]"))
         for name, score in given.items()
     }
+
+
+def _legal(value: object) -> TypeGuard[str]:
+    """Whether a value is a product_id beyond doubt; others may be one too."""
+    return type(value) is str and 0 < len(value) <= MAX_ID and value.isprintable()
+
+
+def _within(value: object) -> TypeGuard[float]:
+    """Whether a value is a number beyond doubt; others may be one too."""
+    return type(value) is float and abs(value) <= _LARGEST
 
 
 def _number(value: object, where: str) -> float:

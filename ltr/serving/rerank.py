@@ -49,11 +49,12 @@ def rerank(serving: Serving, request: Request, *, run: Run = directly) -> Answer
     if not request.candidates:
         return Answer(())
     course = _Course(run)
-    unknown = int(np.count_nonzero(serving.bundle.state.rows(_ids(request)) < 0))
+    rows = serving.bundle.state.rows(_ids(request))
+    unknown = int(np.count_nonzero(rows < 0))
     try:
         match = course.take(Stage.MATCH, lambda: _match(serving, request))
         course.take(Stage.ENCODE, lambda: _encode(serving, request.query))
-        matrix = course.take(Stage.FEATURES, lambda: _features(serving, request, match))
+        matrix = course.take(Stage.FEATURES, lambda: _features(serving, request, match, rows))
         scores = course.take(Stage.SCORE, lambda: _scores(serving, matrix))
     except Degraded as degraded_by:
         return Answer(as_received(request), degraded_by.reason, course.timings, unknown)
@@ -129,7 +130,9 @@ def _encode(serving: Serving, query: str) -> None:
         serving.bundle.encoder.encode_queries(wanted)
 
 
-def _features(serving: Serving, request: Request, match: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float32]:
+def _features(
+    serving: Serving, request: Request, match: Mapping[str, NDArray[np.float32]], rows: NDArray[np.int64]
+) -> NDArray[np.float32]:
     bundle = serving.bundle
     return compute.online(
         request.query,
@@ -139,6 +142,7 @@ def _features(serving: Serving, request: Request, match: Mapping[str, NDArray[np
         match=match,
         encoder=bundle.encoder,
         memory=bundle.memory,
+        rows=rows,
     )
 
 

@@ -54,6 +54,7 @@ CANDIDATES = st.builds(
     st.dictionaries(
         st.sampled_from(["title_match", "title_phrase", "other"]), st.floats(0, 2.0**99, width=32) | st.just(math.nan)
     ),
+    st.just({}),
 )
 ASKED = st.builds(
     Request,
